@@ -1,0 +1,13 @@
+# Thin names for what gptcore/bootstrap.py does; on a machine without make, call that.
+PYTHON ?= python3
+
+lab: ## open JupyterLab on the first notebook
+	$(PYTHON) gptcore/bootstrap.py lab $(ARGS)
+
+test: ## run all tests
+	$(PYTHON) gptcore/bootstrap.py test $(ARGS)
+
+outputs: ## execute all notebooks on clean kernels and save their outputs
+	$(PYTHON) gptcore/bootstrap.py outputs $(ARGS)
+
+.PHONY: lab test outputs

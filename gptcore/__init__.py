@@ -1,0 +1,42 @@
+"""Every part of a GPT-2, small and clear: the module that the notebooks build, check and use."""
+
+from gptcore.accounting import count_parameters, forward_flops, memory_bytes, parameter_table
+from gptcore.config import (
+    GPT_CONFIG_124M,
+    GPT_CONFIG_345M,
+    GPT_CONFIG_762M,
+    GPT_CONFIG_1542M,
+    GPT_CONFIGS,
+    validate_config,
+)
+from gptcore.generation import generate_text_simple
+from gptcore.model import GELU, FeedForward, GPTModel, LayerNorm, MultiHeadAttention, TransformerBlock
+from gptcore.tokenizer import get_tokenizer, text_to_token_ids, token_ids_to_text
+from gptcore.training import next_token_loss, train
+
+__version__ = "1.0.0"
+
+__all__ = [
+    "GELU",
+    "GPT_CONFIGS",
+    "GPT_CONFIG_124M",
+    "GPT_CONFIG_345M",
+    "GPT_CONFIG_762M",
+    "GPT_CONFIG_1542M",
+    "FeedForward",
+    "GPTModel",
+    "LayerNorm",
+    "MultiHeadAttention",
+    "TransformerBlock",
+    "count_parameters",
+    "forward_flops",
+    "generate_text_simple",
+    "get_tokenizer",
+    "memory_bytes",
+    "next_token_loss",
+    "parameter_table",
+    "text_to_token_ids",
+    "token_ids_to_text",
+    "train",
+    "validate_config",
+]

@@ -1,0 +1,110 @@
+"""Diagrams as SVG: sharp at every zoom, a few kilobytes, described in words for those who cannot see them."""
+
+import html
+
+from IPython.display import display
+
+from gptcore.viz.style import COLOURS, Picture
+
+BOX_HEIGHT = 44
+_PLAIN = {"fill": "#ffffff", "border": "#555555", "border_width": 1.5, "weight": "normal"}
+_LIT = {"fill": "#fbe3d3", "border": COLOURS[1], "border_width": 4, "weight": "bold"}
+
+# x, y, width, name, notebook that explains it
+_MAP_BOXES = (
+    (14, 168, 166, "text to token ids", "01"),
+    (14, 48, 166, "embeddings", "01"),
+    (232, 48, 96, "layer norm", "02"),
+    (346, 48, 116, "attention", "06"),
+    (482, 48, 60, "add", "05"),
+    (232, 168, 96, "layer norm", "02"),
+    (346, 168, 116, "feed-forward", "04"),
+    (482, 168, 60, "add", "05"),
+    (346, 226, 116, "GELU inside", "03"),
+    (232, 226, 96, "12 blocks", "07"),
+    (594, 168, 166, "final layer norm", "02"),
+    (594, 108, 166, "GPT model, logits", "08"),
+    (594, 48, 166, "next token", "09"),
+)
+_MAP_ARROWS = (
+    ((97, 168), (97, 96)),
+    ((180, 70), (228, 70)),
+    ((328, 70), (342, 70)),
+    ((462, 70), (478, 70)),
+    ((512, 92), (512, 118), (216, 118), (216, 190), (228, 190)),
+    ((328, 190), (342, 190)),
+    ((462, 190), (478, 190)),
+    ((542, 190), (590, 190)),
+    ((677, 168), (677, 156)),
+    ((677, 108), (677, 96)),
+)
+_MAP_SHORTCUTS = (
+    ((216, 70), (216, 30), (512, 30), (512, 44)),
+    ((216, 146), (512, 146), (512, 164)),
+)
+_MAP_IN_WORDS = (
+    "Map of a GPT. Text becomes token ids and then embeddings (notebook 01). They pass through 12 transformer "
+    "blocks (07). Each block: layer norm (02), attention (06), added to a shortcut (05); then layer norm (02), "
+    "feed-forward (04) with GELU inside (03), added to a shortcut (05). After the blocks: the final layer norm (02), "
+    "the logits of the whole GPT model (08), and the next token (09)."
+)
+
+
+def gpt_map(notebook=None):
+    """Show the map of a GPT, with the parts lit that `notebook`, such as "02", explains.
+
+    Raises: ValueError for a number that is not on the map.
+    """
+    on_map = sorted({number for *_, number in _MAP_BOXES})
+    if notebook is not None and notebook not in on_map:
+        raise ValueError(f"notebook {notebook!r} is not on the map; its numbers are {', '.join(on_map)}")
+    parts = ['<rect x="200" y="12" width="360" height="270" rx="10" fill="#f0f0f0" stroke="#777777"/>']
+    parts += [_arrow(points) for points in _MAP_ARROWS]
+    parts += [_arrow(points, dashed=True) for points in _MAP_SHORTCUTS]
+    parts += [
+        _box(x, y, width, name, f"notebook {number}" if width > 60 else number, is_lit=number == notebook)
+        for x, y, width, name, number in _MAP_BOXES
+    ]
+    lit = dict.fromkeys(name for *_, name, number in _MAP_BOXES if number == notebook)
+    alt = _MAP_IN_WORDS + (f" Lit here: {', '.join(lit)}." if lit else "")
+    _show(774, 294, parts, alt)
+
+
+def flow(steps, alt):
+    """Show a chain of boxes from left to right; `steps` are pairs (name, shape or note)."""
+    width, gap = 136, 30
+    parts = []
+    for i, (name, note) in enumerate(steps):
+        x = 4 + i * (width + gap)
+        parts.append(_box(x, 6, width, name, note))
+        if i:
+            parts.append(_arrow(((x - gap, 28), (x - 4, 28))))
+    _show(8 + len(steps) * (width + gap) - gap, BOX_HEIGHT + 12, parts, alt)
+
+
+def _box(x, y, width, name, note, is_lit=False):
+    look = _LIT if is_lit else _PLAIN
+    middle = x + width / 2
+    return (
+        f'<rect x="{x}" y="{y}" width="{width}" height="{BOX_HEIGHT}" rx="6" fill="{look["fill"]}" '
+        f'stroke="{look["border"]}" stroke-width="{look["border_width"]}"/>'
+        f'<text x="{middle}" y="{y + 19}" font-size="14" font-weight="{look["weight"]}">{html.escape(name)}</text>'
+        f'<text x="{middle}" y="{y + 36}" font-size="12" fill="#444444">{html.escape(note)}</text>'
+    )
+
+
+def _arrow(points, dashed=False):
+    path = " ".join(f"{x},{y}" for x, y in points)
+    dashes = ' stroke-dasharray="6 4"' if dashed else ""
+    return f'<polyline points="{path}" fill="none" stroke="#333333" stroke-width="1.5"{dashes} marker-end="url(#tip)"/>'
+
+
+def _show(width, height, parts, alt):
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'font-family="DejaVu Sans, Verdana, Arial, sans-serif" text-anchor="middle">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0,0 L8,4 L0,8 z" fill="#333333"/></marker></defs>'
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
+    )
+    display(Picture(svg.encode(), "image/svg+xml", alt, width))

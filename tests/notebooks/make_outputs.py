@@ -1,0 +1,74 @@
+"""Execute notebooks in order, each on a clean kernel, and save them with their outputs.
+
+Prints what each took: seconds from the start of its kernel to the last output, and the kernel's peak memory.
+
+    python tests/notebooks/make_outputs.py               all notebooks
+    python tests/notebooks/make_outputs.py 02_layer_norm  one of them
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+# Printed by the kernel itself after the last cell; Windows has no `resource`.
+PEAK_MEMORY = """
+import sys
+try:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak if sys.platform == "darwin" else peak * 1024)
+except ImportError:
+    print("nan")
+"""
+
+
+def execute(path):
+    """Run the notebook at `path` and save it in one step; return its seconds and its kernel's peak bytes."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        record_timing=False,
+        timeout=600,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    start = time.perf_counter()
+    with client.setup_kernel():
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index)
+        seconds = time.perf_counter() - start
+        notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
+        client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
+        peak_bytes = float(notebook.cells.pop().outputs[0].text)
+    # What differs from machine to machine without a reader's caring stays out of the file.
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    unfinished = path.with_suffix(".unfinished")
+    nbformat.write(notebook, unfinished)
+    unfinished.replace(path)
+    return seconds, peak_bytes
+
+
+def main(names):
+    os.environ["TQDM_DISABLE"] = "1"  # a progress bar is for a person who waits
+    os.environ["PYTHONHASHSEED"] = "0"
+    unknown = [name for name in names if not (NOTEBOOKS / f"{name}.ipynb").exists()]
+    if unknown:
+        sys.exit(f"no notebook named {', '.join(unknown)}; a name looks like 02_layer_norm")
+    paths = [NOTEBOOKS / f"{name}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    print(f"{'notebook':<28}{'seconds':>9}{'peak MB':>9}{'file kB':>9}")
+    for path in paths:
+        seconds, peak = execute(path)
+        print(f"{path.stem:<28}{seconds:>9.1f}{peak / 1e6:>9.0f}{path.stat().st_size / 1e3:>9.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

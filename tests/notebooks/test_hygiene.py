@@ -1,0 +1,112 @@
+"""What nbval cannot see in a notebook file: that it is clean, readable and complete."""
+
+import re
+from collections import Counter
+
+import nbformat
+import pytest
+from reading import FOLDER, PATHS, code_cells, defined_names, makes_a_claim, read, tags, text_of, visible
+
+import gptcore
+
+TAG = re.compile(r"C\d\d|predict|exercise|extra|raises-exception|nbval-ignore-output")
+PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|[A-Z]:\\\\\w")
+WEB_IMAGE = re.compile(r"<img[^>]+src=.http|!\[[^\]]*\]\(http")
+LONGEST_CELL = 15  # lines with something on them
+
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def test_the_series_is_complete():
+    assert [path.stem[:2] for path in PATHS] == [f"{number:02}" for number in range(len(PATHS))]
+    assert len(PATHS) >= 10
+
+
+@every_notebook
+def test_is_a_valid_file_that_names_no_machine(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }, "make outputs writes the metadata"
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    assert not PERSONAL_PATH.search(path.read_text(encoding="utf-8"))
+
+
+@every_notebook
+def test_was_run_from_top_to_bottom(path):
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1)), "run `make outputs`: nbval skips cells that never ran"
+
+
+@every_notebook
+def test_has_no_errors_or_warnings_in_its_outputs(path):
+    for cell in code_cells(path):
+        for output in cell.outputs:
+            assert output.output_type != "error" or "raises-exception" in tags(cell), cell.source
+            assert output.get("name") != "stderr", output.text
+        assert not any("Warning" in str(content) for _, content in visible(cell)), cell.source
+
+
+@every_notebook
+def test_every_picture_has_alternative_text_and_none_comes_from_the_web(path):
+    for cell in code_cells(path):
+        for kind, content in visible(cell):
+            assert kind not in ("image/png", "image/svg+xml", "image/jpeg"), "show pictures with gptcore.viz.figure"
+            for picture in re.findall(r"<img[^>]*>", content) if kind == "text/html" else ():
+                alt = re.search(r'alt="([^"]*)"', picture)
+                assert alt and len(alt[1]) > 40, f"say in a sentence what it shows: {cell.source}"
+    assert not WEB_IMAGE.search(path.read_text(encoding="utf-8"))
+    assert not re.search(r"!\[\s*\]\(", text_of(path))
+
+
+@every_notebook
+def test_cells_are_short_known_by_their_tags_and_leave_nothing_behind(path):
+    ignored = 0
+    for cell in code_cells(path):
+        assert cell.source.strip(), "an empty cell"
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= LONGEST_CELL, f"{len(lines)} lines:\n{cell.source}"
+        assert not lines[-1].rstrip().endswith(";"), "nbval fails on it: let the last line return None"
+        assert all(TAG.fullmatch(tag) for tag in tags(cell)), tags(cell)
+        if "nbval-ignore-output" in tags(cell):
+            ignored += 1
+            assert makes_a_claim(cell), "what is not compared must be asserted"
+    assert ignored <= 0.03 * len(code_cells(path))
+    assert "widgets" not in read(path).metadata
+
+
+@every_notebook
+def test_follows_the_pattern_of_a_lesson(path):
+    number = path.stem[:2]
+    cells = read(path).cells
+    title = cells[0].source.splitlines()[0]
+    assert title.startswith(f"# {number} · ") and title.endswith("?"), title
+    assert "minutes" in cells[0].source
+    assert 20 <= len(cells) <= 42, f"{len(cells)} cells"
+    assert "diagrams.gpt_map(" in cells[1].source or number == "00"
+    prose = text_of(path)
+    assert len(re.findall(r"\*\*Predict\.\*\*", prose)) >= (1 if number == "00" else 3)
+    assert "predict" in {tag for cell in cells for tag in tags(cell)}
+    if number != "00":
+        assert "## Three sentences to keep" in prose and "## Exercises" in prose and "gptcore/" in prose
+
+
+@every_notebook
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)", text_of(path)):
+        if not target.startswith("http"):
+            assert (FOLDER / target).exists(), target
+
+
+def test_each_name_has_one_meaning():
+    functions = Counter()
+    public = set(gptcore.__all__)
+    for path in PATHS:
+        for cell in code_cells(path):
+            definitions, assigned = defined_names(cell)
+            assert not public & (definitions | assigned), f"{path.stem} redefines {public & (definitions | assigned)}"
+            functions.update(definitions - {"__init__", "forward"})
+    twice = [name for name, count in functions.items() if count > 1]
+    assert not twice, f"defined more than once: {twice}; build a part once, then import it from gptcore"

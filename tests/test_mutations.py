@@ -1,0 +1,117 @@
+"""The tests can fail: faults that people really make, put into a copy of gptcore one by one, are all caught."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# name: (module, what is there, what the fault makes of it); the module's own tests must notice
+FAULTS = {
+    "variance over n - 1": (
+        "model",
+        "F.layer_norm(x, self.scale.shape, self.scale, self.shift, self.eps)",
+        "self.scale * (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True) + self.eps).sqrt() + self.shift",
+    ),
+    "eps outside the root": (
+        "model",
+        "F.layer_norm(x, self.scale.shape, self.scale, self.shift, self.eps)",
+        "self.scale * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True, unbiased=False) + self.eps) "
+        "+ self.shift",
+    ),
+    "another eps": ("model", "self.eps = 1e-5", "self.eps = 1e-6"),
+    "norm over the wrong axis": (
+        "model",
+        "F.layer_norm(x, self.scale.shape, self.scale, self.shift, self.eps)",
+        "self.scale * (x - x.mean(0)) / (x.var(0, unbiased=False) + self.eps).sqrt() + self.shift",
+    ),
+    "shift forgotten": ("model", "self.scale, self.shift, self.eps", "self.scale, None, self.eps"),
+    "exact GELU": ("model", 'F.gelu(x, approximate="tanh")', "F.gelu(x)"),
+    "no activation": ("model", "            GELU(),\n", "            nn.Identity(),\n"),
+    "no causal mask": ("model", "is_causal=True", "is_causal=False"),
+    "mask off by one": (
+        "model",
+        "is_causal=True",
+        "attn_mask=torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril(1)",
+    ),
+    "no scaling": ("model", "is_causal=True", "is_causal=True, scale=1.0"),
+    "heads mixed up": (
+        "model",
+        "x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)",
+        "x.unflatten(-1, (-1, self.num_heads)).permute(0, 3, 1, 2)",
+    ),
+    "heads not moved back": (
+        "model",
+        "context.transpose(1, 2).flatten(2)",
+        "context.reshape(x.shape[0], x.shape[1], -1)",
+    ),
+    "keys and queries swapped": ("model", "queries, keys, values, dropout_p", "keys, queries, values, dropout_p"),
+    "attention's dropout on in eval": ("model", "self.dropout if self.training else 0.0", "self.dropout"),
+    "post-LN": (
+        "model",
+        "x = x + self.drop_shortcut(self.att(self.norm1(x)))",
+        "x = self.norm1(x + self.drop_shortcut(self.att(x)))",
+    ),
+    "attention's shortcut dropped": ("model", "x = x + self.drop_shortcut(self.att", "x = self.drop_shortcut(self.att"),
+    "feed-forward's shortcut dropped": (
+        "model",
+        "x = x + self.drop_shortcut(self.ff",
+        "x = self.drop_shortcut(self.ff",
+    ),
+    "dropout on the shortcut": (
+        "model",
+        "x = x + self.drop_shortcut(self.ff(self.norm2(x)))",
+        "x = self.drop_shortcut(x + self.ff(self.norm2(x)))",
+    ),
+    "one norm used twice": ("model", "self.ff(self.norm2(x))", "self.ff(self.norm1(x))"),
+    "positions dropped": ("model", "self.tok_emb(in_idx) + self.pos_emb(positions)", "self.tok_emb(in_idx)"),
+    "positions from 1": (
+        "model",
+        "self.pos_emb(positions)",
+        "self.pos_emb((positions + 1) % self.cfg['context_length'])",
+    ),
+    "final norm dropped": ("model", "        x = self.final_norm(x)\n", ""),
+    "one block for all": (
+        "model",
+        "for block in self.trf_blocks:\n            x = block(x)",
+        "for _ in self.trf_blocks:\n            x = self.trf_blocks[0](x)",
+    ),
+    "tying by copy": (
+        "model",
+        "self.out_head.weight = self.tok_emb.weight",
+        "self.out_head.weight.data = self.tok_emb.weight.data.clone()",
+    ),
+    "softmax over the wrong dimension": ("generation", "torch.softmax(logits, dim=-1)", "torch.softmax(logits, dim=0)"),
+    "first instead of last position": ("generation", "[:, -1, :]", "[:, 0, :]"),
+    "the context's first tokens": ("generation", "idx[:, -context_size:]", "idx[:, :context_size]"),
+    "one token too few": ("generation", "range(max_new_tokens)", "range(max_new_tokens - 1)"),
+    "gradients not cleared": ("training", "            optimizer.zero_grad()\n", ""),
+    "trained in eval mode": ("training", "    model.train()\n", "    model.eval()\n"),
+    "biases not counted": ("accounting", "2 * emb_dim * hidden_dim + hidden_dim + emb_dim", "2 * emb_dim * hidden_dim"),
+    "head's FLOP forgotten": ("accounting", ' + cfg["vocab_size"] * emb_dim\n    return FLOP', "\n    return FLOP"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught(fault, tmp_path):
+    module, old, new = FAULTS[fault]
+    shutil.copytree(ROOT / "gptcore", tmp_path / "gptcore", ignore=shutil.ignore_patterns("__pycache__"))
+    file = tmp_path / "gptcore" / f"{module}.py"
+    source = file.read_text(encoding="utf-8")
+    assert source.count(old) == 1, f"{old!r} is not in {module} any more: renew the fault"
+    file.write_text(source.replace(old, new), encoding="utf-8")
+    shutil.copy(ROOT / "tests" / f"test_{module}.py", tmp_path)
+    finished = subprocess.run(  # in the copy's folder, so that Python finds the faulty gptcore first
+        [sys.executable, "-m", "pytest", "-x", "-q", "-k", "not 124m", f"test_{module}.py"],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    caught_by = re.search(r"FAILED \S+::(\S+)", finished.stdout)
+    assert finished.returncode == 1 and caught_by, f"nobody noticed: {finished.stdout[-500:]}"
+    print(f"{fault}: caught by {caught_by[1]}")

@@ -1,0 +1,125 @@
+"""What the project promises about itself: light imports, a short core, one set-up, a Binder that builds."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gptcore import bootstrap
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command, env=None):
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+def test_importing_gptcore_brings_nothing_to_draw_with():
+    loaded = "import gptcore, sys; print(sorted({name.split('.')[0] for name in sys.modules}))"
+    finished = run(sys.executable, "-c", loaded)
+    assert not {"matplotlib", "ipywidgets", "IPython", "huggingface_hub", "transformers"} & set(
+        ast.literal_eval(finished.stdout)
+    )
+
+
+@pytest.mark.parametrize(("files", "ceiling"), [(["model"], 340), (["model", "generation"], 450)])
+def test_the_core_can_be_read_in_one_sitting(files, ceiling):
+    assert sum(len((ROOT / "gptcore" / f"{file}.py").read_text().splitlines()) for file in files) <= ceiling
+
+
+def test_the_core_prints_nothing_and_does_not_import_viz():
+    for path in (ROOT / "gptcore").glob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert "gptcore.viz" not in source, path
+        if path.stem != "bootstrap":
+            calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+            assert not any(isinstance(func, ast.Name) and func.id in ("print", "eval", "exec") for func in calls), path
+
+
+def test_public_names_are_documented_and_notebooks_exist():
+    import gptcore
+
+    for name in gptcore.__all__:
+        if not name.startswith("GPT_CONFIG"):
+            docstring = getattr(gptcore, name).__doc__
+            assert docstring and len(docstring.strip().splitlines()) <= 14, name
+    for path in (ROOT / "gptcore").glob("*.py"):
+        for notebook in re.findall(r"\b\d\d_[a-z]\w+", path.read_text(encoding="utf-8")):
+            assert (ROOT / "notebooks" / f"{notebook}.ipynb").exists(), f"{path.name} names {notebook}"
+
+
+def test_the_code_is_linted_and_formatted():
+    for command in (["check", "."], ["format", "--check", "."]):
+        finished = run(sys.executable, "-m", "ruff", *command)
+        assert finished.returncode == 0, finished.stdout
+
+
+def test_requirements_are_pinned():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    requirements = [line for line in lines if line and not line.startswith("#") and line != "-e ."]
+    assert len(requirements) > 50
+    assert all(re.match(r"[\w.-]+==\S+", line) for line in requirements)
+    assert not any(line.startswith(("nvidia-", "cuda-", "triton")) for line in requirements)
+
+
+def test_binder_takes_the_same_versions_and_no_test_tools():
+    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    binder = re.findall(r"^([\w.-]+)==([^\s+]+)", (ROOT / "binder" / "requirements.txt").read_text(), re.MULTILINE)
+    assert {name: version for name, version in binder if name != "numpy"} == {
+        name: pinned[name] for name in ("torch", "tiktoken", "matplotlib", "ipywidgets", "tqdm")
+    }
+    assert f"numpy=={dict(binder)['numpy']} ;" in (ROOT / "requirements.txt").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="repo2docker does not run on Windows")
+def test_repo2docker_accepts_the_binder_folder():
+    finished = run(
+        *(sys.executable, "-m", "repo2docker", "--no-build", "--debug"),
+        *("--user-id", "1000", "--user-name", "jovyan", "."),
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert finished.returncode == 0, finished.stderr
+    dockerfile = finished.stdout + finished.stderr
+    assert "binder/requirements.txt" in dockerfile and "binder/postBuild" in dockerfile
+    assert "Building conda environment for python=3.11" in dockerfile
+
+
+class TestBootstrap:
+    """The set-up on a bare machine; a real one is run by the continuous integration."""
+
+    @pytest.fixture
+    def copy(self, tmp_path):
+        shutil.copytree(ROOT / "gptcore", tmp_path / "gptcore", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("requirements.txt", "pyproject.toml"):
+            shutil.copy(ROOT / name, tmp_path)
+        return tmp_path
+
+    def test_without_a_known_command_it_says_how_to_use_it(self):
+        for arguments in ([], ["tset"]):
+            finished = run(sys.executable, "gptcore/bootstrap.py", *arguments)
+            assert finished.returncode == 1 and "bootstrap.py lab" in finished.stderr
+
+    def test_a_failed_installation_is_not_taken_for_a_finished_one(self, copy):
+        (copy / "requirements.txt").write_text("torch==2.13.0\n./no_such_package\n")
+        first = run(
+            *(sys.executable, copy / "gptcore" / "bootstrap.py", "test"),
+            env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(copy / "empty"), "no_proxy": "*"},
+        )
+        assert first.returncode == 1 and "Run the same command again" in first.stderr
+        assert not (copy / ".venv" / "installed.sha256").exists()
+
+    @pytest.mark.parametrize(("gpu", "platform", "wanted"), [
+        (None, "linux", True), ("/usr/bin/nvidia-smi", "linux", False), (None, "darwin", False), (None, "win32", False)
+    ])  # fmt: skip
+    def test_takes_pytorch_without_cuda_on_linux_without_a_gpu(self, gpu, platform, wanted, monkeypatch):
+        monkeypatch.setattr(bootstrap.shutil, "which", lambda name: gpu)
+        monkeypatch.setattr(bootstrap.sys, "platform", platform)
+        assert bootstrap.wants_cpu_build() is wanted
+
+    def test_an_index_that_does_not_answer_is_not_reached(self):
+        assert not bootstrap.can_reach("http://127.0.0.1:9")

@@ -1,0 +1,168 @@
+"""Figures, diagrams and source listings: their data, their labels, their alternative text."""
+
+import base64
+import html
+import io
+import re
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gptcore import LayerNorm
+from gptcore.viz import diagrams, figure, plots, show_source, source, style
+
+LABELS = {"title": "Growth", "xlabel": "step", "ylabel": "size (MB)"}
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the notebook would show."""
+    pictures = []
+    for module in (style, diagrams, source):
+        monkeypatch.setattr(module, "display", pictures.append)
+    return pictures
+
+
+def decoded(picture):
+    kind, data = re.search(r'src="data:([^;]+);base64,([^"]+)"', picture.html).groups()
+    return kind, base64.b64decode(data)
+
+
+def test_a_figure_is_a_picture_with_alternative_text(shown):
+    with figure('a "quoted" <alt>', size=(5, 2)) as ax:
+        plots.lines(ax, [1, 2, 3], {"one": [1, 4, 9]}, **LABELS)
+    (picture,) = shown
+    bundle = picture._repr_mimebundle_()
+    assert bundle["text/plain"] == 'a "quoted" <alt>'
+    assert html.escape('a "quoted" <alt>') in bundle["text/html"] and 'width="500"' in bundle["text/html"]
+    kind, data = decoded(picture)
+    assert kind == "image/png" and Image.open(io.BytesIO(data)).size == (5 * style.PICTURE_DPI, 2 * style.PICTURE_DPI)
+
+
+def test_the_same_figure_has_the_same_bytes(shown):
+    for _ in range(2):
+        with figure("twice the same") as ax:
+            plots.lines(ax, [1, 2], {"one": [1, 2]}, **LABELS)
+    assert shown[0].html == shown[1].html
+
+
+@pytest.mark.parametrize("missing", ["title", "xlabel", "ylabel"])
+def test_a_figure_without_labels_is_refused_and_not_shown(missing, shown):
+    with pytest.raises(ValueError, match=missing), figure("text") as ax:
+        plots.lines(ax, [1, 2], {"one": [1, 2]}, **{**LABELS, missing: ""})
+    assert not shown
+
+
+def test_a_figure_without_alternative_text_is_refused():
+    with pytest.raises(ValueError, match="alt is empty"), figure(" "):
+        pass
+
+
+def axes():
+    return style.Figure().subplots()
+
+
+def test_lines_hold_the_data_and_differ_without_colour():
+    ax = axes()
+    series = {"a": torch.tensor([1.0, 2.0], requires_grad=True), "b": [torch.tensor(3.0), 4], "c": np.array([5, 6])}
+    plots.lines(ax, torch.tensor([0, 1]), series, **LABELS, log_x=True, log_y=True)
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1, 2], [3, 4], [5, 6]]
+    assert len({(line.get_linestyle(), line.get_color()) for line in ax.lines}) == 3
+    assert len({line.get_linestyle() for line in ax.lines}) == 3
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == tuple(LABELS.values())
+
+
+def test_bars_stand_side_by_side_with_their_values():
+    ax = axes()
+    plots.bars(ax, ["x", "y"], {"a": [1, 2], "b": [3, 4.5]}, **LABELS, values=".1f")
+    assert [patch.get_height() for patch in ax.patches] == [1, 2, 3, 4.5]
+    assert [text.get_text() for text in ax.texts] == ["1.0", "2.0", "3.0", "4.5"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["x", "y"]
+    edges = sorted((patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches)
+    assert all(right <= left + 1e-9 for (_, right), (left, _) in pairwise(edges))
+    assert len({patch.get_hatch() for patch in ax.patches}) == 2
+
+
+def test_stacked_bars_stand_on_one_another():
+    ax = axes()
+    plots.stacked_bars(ax, ["x", "y"], {"a": [1, 2], "b": [3, 4]}, **LABELS)
+    assert [(patch.get_y(), patch.get_height()) for patch in ax.patches] == [(0, 1), (0, 2), (1, 3), (2, 4)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["b", "a"]
+
+
+def test_points_and_histogram_hold_the_data():
+    ax = axes()
+    plots.points(ax, [1, 2], {"a": [3, 4]}, **LABELS)
+    assert ax.collections[0].get_offsets().tolist() == [[1, 3], [2, 4]]
+    ax = axes()
+    plots.histogram(ax, {"a": torch.tensor([0.0, 0.1, 0.9]), "b": [0.5, 1.0]}, title="T", xlabel="x", bins=2)
+    assert [patch.get_data().values.tolist() for patch in ax.patches] == [[2, 1], [0, 2]]
+    assert ax.get_ylabel() == "how many"
+
+
+def test_heatmap_writes_each_number_readably():
+    ax = axes()
+    matrix = torch.tensor([[-1.0, 0.0], [0.5, 1.0]])
+    plots.heatmap(ax, matrix, **LABELS, values=".1f", centred=True, row_names=["r", "s"], colour_label="value")
+    assert ax.images[0].get_array().tolist() == matrix.tolist()
+    assert ax.images[0].get_clim() == (-1, 1)
+    assert [text.get_text() for text in ax.texts] == ["-1.0", "0.0", "0.5", "1.0"]
+    assert [text.get_color() for text in ax.texts] == ["white", "black", "black", "white"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["r", "s"]
+
+
+def test_outline_frames_the_squares():
+    ax = axes()
+    plots.heatmap(ax, torch.eye(4), **LABELS)
+    plots.outline(ax, rows=[1], columns=range(4), label="row")
+    plots.outline(ax, rows=range(4), columns=[2], label="column")
+    frames = [(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in ax.patches]
+    assert frames == [(-0.5, 0.5, 4, 1), (1.5, -0.5, 1, 4)]
+    assert ax.patches[0].get_linestyle() != ax.patches[1].get_linestyle()
+
+
+def test_mark_draws_a_named_line():
+    ax = axes()
+    plots.mark(ax, x=3, label="here")
+    plots.mark(ax, y=4, label="there")
+    assert [line.get_label() for line in ax.lines] == ["here", "there"]
+    assert (ax.lines[0].get_xdata()[0], ax.lines[1].get_ydata()[0]) == (3, 4)
+
+
+def test_the_map_lights_the_parts_of_a_notebook(shown):
+    diagrams.gpt_map("02")
+    diagrams.gpt_map()
+    kind, svg = decoded(shown[0])
+    assert kind == "image/svg+xml"
+    texts = [e for e in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert [e.text for e in texts if e.get("font-weight") == "bold"] == ["layer norm", "layer norm", "final layer norm"]
+    assert shown[0].alt.endswith("Lit here: layer norm, final layer norm.") and "Lit" not in shown[1].alt
+    assert b"bold" not in decoded(shown[1])[1]
+
+
+def test_the_map_refuses_an_unknown_notebook():
+    with pytest.raises(ValueError, match=r"'99' is not on the map; its numbers are 01, 02"):
+        diagrams.gpt_map("99")
+
+
+def test_flow_shows_each_step_with_its_note(shown):
+    diagrams.flow([("ids", "(2, 4)"), ("a < b", "(2, 4, 768)")], "ids become vectors")
+    svg = ElementTree.fromstring(decoded(shown[0])[1])
+    words = [e.text for e in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert words == ["ids", "(2, 4)", "a < b", "(2, 4, 768)"]
+    assert len(list(svg.iter("{http://www.w3.org/2000/svg}polyline"))) == 1
+
+
+def test_show_source_shows_what_is_there_now(shown):
+    show_source(LayerNorm)
+    text = shown[0].data
+    assert text.startswith("`gptcore/model.py`\n```python\nclass LayerNorm(nn.Module):") and text.endswith("```")
+    assert "F.layer_norm" in text
+    with pytest.raises(TypeError):
+        show_source(3)
