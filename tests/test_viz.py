@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from gptcore import LayerNorm
@@ -63,7 +64,7 @@ def test_a_figure_without_alternative_text_is_refused():
 
 
 def axes():
-    return style.Figure().subplots()
+    return Figure().subplots()
 
 
 def test_lines_hold_the_data_and_differ_without_colour():

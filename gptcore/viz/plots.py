@@ -5,8 +5,6 @@ Series differ in line style, marker or hatch as well as in colour. Tensors, arra
 
 import numpy as np
 import torch
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from gptcore.viz.style import COLOURS, HATCHES, LINE_STYLES, MARKERS
 
@@ -144,6 +142,9 @@ def heatmap(
 
 def outline(ax, rows, columns, label):
     """Draw a thick frame around some squares of a heat map: the numbers that are averaged together."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
+
     style = len(ax.patches) % len(LINE_STYLES)
     ax.add_patch(
         Rectangle(

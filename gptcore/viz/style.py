@@ -8,9 +8,7 @@ import html
 import io
 from contextlib import contextmanager
 
-import matplotlib as mpl
 from IPython.display import display
-from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
@@ -19,10 +17,10 @@ HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")  # tell bars apart without 
 
 PIXELS_PER_INCH = 100  # of the page; the picture holds more, for sharp text on dense screens
 PICTURE_DPI = 130
+PICTURE_COLOURS = 128  # enough for smooth edges, and a third of the bytes
 
 _LOOK = {
     "axes.grid": True,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 12,
@@ -65,6 +63,11 @@ def figure(alt, *, rows=1, columns=1, size=None):
     """
     if not alt.strip():
         raise ValueError("alt is empty; say in a sentence or two what the figure shows")
+    # Here and not above: matplotlib takes 35 MB, and a notebook that holds a large model may draw without it.
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from PIL import Image
+
     width, height = size or (7.2, 3.4 * rows)
     with mpl.rc_context(_LOOK):
         fig = Figure(figsize=(width, height), layout="constrained")
@@ -72,8 +75,10 @@ def figure(alt, *, rows=1, columns=1, size=None):
         yield axes
         for ax in fig.axes:
             _check_labels(ax)
-        png = io.BytesIO()
-        fig.savefig(png, format="png", dpi=PICTURE_DPI, metadata={"Software": None})
+        pixels = io.BytesIO()
+        fig.savefig(pixels, format="png", dpi=PICTURE_DPI)
+    png = io.BytesIO()
+    Image.open(pixels).convert("RGB").quantize(PICTURE_COLOURS).save(png, format="png", optimize=True)
     display(Picture(png.getvalue(), "image/png", alt, width=round(width * PIXELS_PER_INCH)))
 
 

@@ -110,3 +110,14 @@ def test_each_name_has_one_meaning():
             functions.update(definitions - {"__init__", "forward"})
     twice = [name for name, count in functions.items() if count > 1]
     assert not twice, f"defined more than once: {twice}; build a part once, then import it from gptcore"
+
+
+def test_the_tables_of_contents_tell_each_title_and_time():
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    start = text_of(PATHS[0])
+    for path in PATHS:
+        first = read(path).cells[0].source
+        title = first.splitlines()[0].split(" · ")[1]
+        minutes = re.search(r"About (\d+) minutes", first)[1]
+        row = f"{path.name}) | {title} | {minutes} |"
+        assert row in readme and (path == PATHS[0] or row in start), row
