@@ -1,6 +1,6 @@
 """Take the README's picture: the beginning of a notebook, as its reader sees it. Needs Chromium.
 
-    python tests/notebooks/take_picture.py 02_layer_norm
+python tests/notebooks/take_picture.py 02_layer_norm
 """
 
 import subprocess

@@ -10,7 +10,7 @@ from reading import FOLDER, PATHS, code_cells, defined_names, makes_a_claim, rea
 import gptcore
 
 TAG = re.compile(r"C\d\d|predict|exercise|extra|raises-exception|nbval-ignore-output")
-PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|[A-Z]:\\\\\w")
+PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|(?<![A-Za-z])[A-Z]:\\\\\w")
 WEB_IMAGE = re.compile(r"<img[^>]+src=.http|!\[[^\]]*\]\(http")
 LONGEST_CELL = 15  # lines with something on them
 
