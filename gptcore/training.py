@@ -44,7 +44,7 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
 
     hidden = not progress or "TQDM_DISABLE" in os.environ  # tqdm's own variable; its notebook bar does not heed it
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)  # all parameters in one operation
     was_training = model.training
     model.train()
     losses = []

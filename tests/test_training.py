@@ -31,7 +31,7 @@ def test_steps_equal_those_of_adamw_by_hand():
     ours, reference = nn.Linear(1, 1), nn.Linear(1, 1)
     reference.load_state_dict(ours.state_dict())
     losses = train(ours, line_batch, num_steps=5, lr=0.1, loss_fn=F.mse_loss)
-    optimizer = torch.optim.AdamW(reference.parameters(), lr=0.1)
+    optimizer = torch.optim.AdamW(reference.parameters(), lr=0.1, fused=True)
     for step in range(5):
         x, y = line_batch()
         loss = F.mse_loss(reference(x), y)

@@ -79,6 +79,12 @@ def test_lines_hold_the_data_and_differ_without_colour():
     assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == tuple(LABELS.values())
 
 
+def test_few_points_on_a_logarithmic_axis_are_named():
+    ax = axes()
+    plots.lines(ax, [4, 16, 64], {"a": [1, 2, 3]}, **LABELS, markers=True, log_x=True)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["4", "16", "64"]
+
+
 def test_bars_stand_side_by_side_with_their_values():
     ax = axes()
     plots.bars(ax, ["x", "y"], {"a": [1, 2], "b": [3, 4.5]}, **LABELS, values=".1f")
