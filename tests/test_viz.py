@@ -138,7 +138,7 @@ def test_mark_draws_a_named_line():
     ax = axes()
     plots.mark(ax, x=3, label="here")
     plots.mark(ax, y=4, label="there")
-    assert [line.get_label() for line in ax.lines] == ["here", "there"]
+    assert [text.get_text().strip() for text in ax.texts] == ["here", "there"]
     assert (ax.lines[0].get_xdata()[0], ax.lines[1].get_ydata()[0]) == (3, 4)
 
 

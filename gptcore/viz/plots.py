@@ -168,10 +168,14 @@ def outline(ax, rows, columns, label):
 
 
 def mark(ax, *, x=None, y=None, label):
-    """Draw a thin dotted line across the plot at `x` or at `y`, named in the legend."""
-    line = ax.axvline if x is not None else ax.axhline
-    line(x if x is not None else y, color="#555555", linestyle=":", linewidth=1.5, label=label)
-    ax.legend()
+    """Draw a thin dotted line across the plot at `x` or at `y`, with its name beside it."""
+    look = {"color": "#555555", "linestyle": ":", "linewidth": 1.5}
+    if x is not None:
+        ax.axvline(x, **look)
+        ax.text(x, 0.98, f"{label} ", rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform())
+    else:
+        ax.axhline(y, **look)
+        ax.text(1, y, label, ha="right", va="bottom", transform=ax.get_yaxis_transform())
 
 
 def _array(values):
