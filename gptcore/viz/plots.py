@@ -175,7 +175,7 @@ def mark(ax, *, x=None, y=None, label):
         ax.text(x, 0.98, f"{label} ", rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform())
     else:
         ax.axhline(y, **look)
-        ax.text(1, y, label, ha="right", va="bottom", transform=ax.get_yaxis_transform())
+        ax.text(1.01, y, label, ha="left", va="center", transform=ax.get_yaxis_transform())
 
 
 def _array(values):
