@@ -23,7 +23,7 @@ def lines(ax, x, series, *, title, xlabel, ylabel, markers=False, log_x=False, l
         )
     if log_x:
         ax.set_xscale("log")
-    if log_x and markers:  # few points: name each, where matplotlib would write 4 × 10⁰
+    if log_x and markers:  # few points: name each, as 4 and 16 instead of powers of ten
         ax.set_xticks(_array(x), [f"{value:g}" for value in _array(x)])
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     if log_y:
