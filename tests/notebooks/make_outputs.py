@@ -46,6 +46,10 @@ def execute(path):
         notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
         client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
         peak_bytes = float(notebook.cells.pop().outputs[0].text)
+    # A kernel sends what it prints in pieces of chance size: one piece, so that the file does not change by itself.
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = join_streams(cell.outputs)
     # What differs from machine to machine without a reader's caring stays out of the file.
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -55,6 +59,17 @@ def execute(path):
     nbformat.write(notebook, unfinished)
     unfinished.replace(path)
     return seconds, peak_bytes
+
+
+def join_streams(outputs):
+    """Join each piece of printed text to the one before it, where nothing else came between."""
+    joined = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream" and output.name == joined[-1].name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def main(names):
