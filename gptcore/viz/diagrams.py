@@ -26,6 +26,18 @@ _MAP_BOXES = (
     (594, 108, 166, "GPT model, logits", "08"),
     (594, 48, 166, "next token", "09"),
 )
+_NOTEBOOKS = {
+    "01": "01_config_and_shapes",
+    "02": "02_layer_norm",
+    "03": "03_activations",
+    "04": "04_feed_forward",
+    "05": "05_shortcut_connections",
+    "06": "06_causal_attention",
+    "07": "07_transformer_block",
+    "08": "08_gpt_model",
+    "09": "09_greedy_generation",
+}
+_MAP_WIDTH, _MAP_HEIGHT = 774, 294
 _MAP_ARROWS = (
     ((97, 168), (97, 96)),
     ((180, 70), (228, 70)),
@@ -51,7 +63,7 @@ _MAP_IN_WORDS = (
 
 
 def gpt_map(notebook=None):
-    """Show the map of a GPT, with the parts lit that `notebook`, such as "02", explains.
+    """Show the map of a GPT: each part links to its notebook, and those of `notebook`, such as "02", are lit.
 
     Raises: ValueError for a number that is not on the map.
     """
@@ -67,7 +79,10 @@ def gpt_map(notebook=None):
     ]
     lit = dict.fromkeys(name for *_, name, number in _MAP_BOXES if number == notebook)
     alt = _MAP_IN_WORDS + (f" Lit here: {', '.join(lit)}." if lit else "")
-    _show(774, 294, parts, alt)
+    links = "".join(_link(*box) for box in _MAP_BOXES)
+    picture = _picture(_MAP_WIDTH, _MAP_HEIGHT, parts, alt)
+    picture.html = f'<div style="position:relative;display:inline-block;max-width:100%">{picture.html}{links}</div>'
+    display(picture)
 
 
 def flow(steps, alt):
@@ -79,7 +94,20 @@ def flow(steps, alt):
         parts.append(_box(x, 6, width, name, note))
         if i:
             parts.append(_arrow(((x - gap, 28), (x - 4, 28))))
-    _show(8 + len(steps) * (width + gap) - gap, BOX_HEIGHT + 12, parts, alt)
+    display(_picture(8 + len(steps) * (width + gap) - gap, BOX_HEIGHT + 12, parts, alt))
+
+
+def _link(x, y, width, name, number):
+    """An invisible link over a box of the map, in percent, so that it stays there when the picture shrinks."""
+    place = {
+        "left": x / _MAP_WIDTH,
+        "top": y / _MAP_HEIGHT,
+        "width": width / _MAP_WIDTH,
+        "height": BOX_HEIGHT / _MAP_HEIGHT,
+    }
+    style = "".join(f";{side}:{100 * share:.2f}%" for side, share in place.items())
+    label = f'title="{name}: notebook {number}" aria-label="{name}: notebook {number}"'
+    return f'<a href="{_NOTEBOOKS[number]}.ipynb" {label} style="position:absolute{style}"></a>'
 
 
 def _box(x, y, width, name, note, is_lit=False):
@@ -99,7 +127,7 @@ def _arrow(points, dashed=False):
     return f'<polyline points="{path}" fill="none" stroke="#333333" stroke-width="1.5"{dashes} marker-end="url(#tip)"/>'
 
 
-def _show(width, height, parts, alt):
+def _picture(width, height, parts, alt):
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'font-family="DejaVu Sans, Verdana, Arial, sans-serif" text-anchor="middle">'
@@ -107,4 +135,4 @@ def _show(width, height, parts, alt):
         '<path d="M0,0 L8,4 L0,8 z" fill="#333333"/></marker></defs>'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>'
     )
-    display(Picture(svg.encode(), "image/svg+xml", alt, width))
+    return Picture(svg.encode(), "image/svg+xml", alt, width)

@@ -109,9 +109,10 @@ def histogram(ax, samples, *, title, xlabel, ylabel="how many", bins=40):
 
 
 def heatmap(
-    ax, matrix, *, title, xlabel, ylabel, row_names=None, column_names=None, values="", colour_label="", centred=False
-):
-    """Draw a matrix as coloured squares with a colour bar.
+    ax, matrix, *, title, xlabel, ylabel, row_names=None, column_names=None, values="", colour_label="", centred=False,
+    colour_bar=True,
+):  # fmt: skip
+    """Draw a matrix as coloured squares with a colour bar, or without where the numbers are written in.
 
     `values` is a format such as ".2f" that writes each number into its square. `centred=True` uses two
     colours that meet at 0, for numbers of both signs.
@@ -127,20 +128,26 @@ def heatmap(
         ax.set_xticks(range(n_columns), column_names)
     if values:
         for row, column in np.ndindex(*matrix.shape):
-            red, green, blue, _ = image.cmap(image.norm(matrix[row, column]))
-            is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # brightness as the eye weighs it (ITU-R BT.601)
             ax.text(
                 column,
                 row,
                 f"{matrix[row, column]:{values}}",
                 ha="center",
                 va="center",
-                color="white" if is_dark else "black",
+                color=readable_on(image, matrix[row, column]),
                 fontsize=9,
             )
-    ax.figure.colorbar(image, ax=ax, label=colour_label)
+    if colour_bar:
+        ax.figure.colorbar(image, ax=ax, label=colour_label)
     ax.grid(visible=False)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def readable_on(image, number):
+    """The colour of text, black or white, that can be read on the square that shows `number`."""
+    red, green, blue, _ = image.cmap(image.norm(number))
+    is_dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # brightness as the eye weighs it (ITU-R BT.601)
+    return "white" if is_dark else "black"
 
 
 def outline(ax, rows, columns, label):

@@ -19,7 +19,7 @@ PIXELS_PER_INCH = 100  # of the page; the picture holds more, for sharp text on 
 PICTURE_DPI = 130
 PICTURE_COLOURS = 128  # enough for smooth edges, and a third of the bytes
 
-_LOOK = {
+LOOK = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -39,12 +39,13 @@ _DARK_THEME = "<style>[data-jp-theme-light=false] .gptcore-picture{filter:invert
 class Picture:
     """A picture for a notebook: an <img> with alternative text, which also stands in for it as plain text."""
 
-    def __init__(self, data, mime, alt, width):
+    def __init__(self, data, mime, alt, width, height=None):
         self.alt = alt
         source = f"data:{mime};base64,{base64.b64encode(data).decode()}"
+        keep_room = f'height="{height}" ' if height else ""  # the page stands still while the next picture comes
         self.html = (
             f'{_DARK_THEME}<img class="gptcore-picture" alt="{html.escape(alt, quote=True)}" '
-            f'width="{width}" style="max-width:100%;height:auto" src="{source}">'
+            f'width="{width}" {keep_room}style="max-width:100%;height:auto" src="{source}">'
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -69,12 +70,12 @@ def figure(alt, *, rows=1, columns=1, size=None):
     from PIL import Image
 
     width, height = size or (7.2, 3.4 * rows)
-    with mpl.rc_context(_LOOK):
+    with mpl.rc_context(LOOK):
         fig = Figure(figsize=(width, height), layout="constrained")
         axes = fig.subplots(rows, columns)
         yield axes
         for ax in fig.axes:
-            _check_labels(ax)
+            check_labels(ax)
         pixels = io.BytesIO()
         fig.savefig(pixels, format="png", dpi=PICTURE_DPI)
     png = io.BytesIO()
@@ -82,7 +83,7 @@ def figure(alt, *, rows=1, columns=1, size=None):
     display(Picture(png.getvalue(), "image/png", alt, width=round(width * PIXELS_PER_INCH)))
 
 
-def _check_labels(ax):
+def check_labels(ax):
     if not ax.axison or ax.get_label() == "<colorbar>":
         return
     missing = [

@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 # Printed by the kernel itself after the last cell; Windows has no `resource`.
 PEAK_MEMORY = """
 import sys
@@ -50,6 +52,9 @@ def execute(path):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = join_streams(cell.outputs)
+            for output in cell.outputs:
+                # An explorer lives only while its kernel runs; its picture is stored beside it, and stays.
+                output.get("data", {}).pop(WIDGET_VIEW, None)
     # What differs from machine to machine without a reader's caring stays out of the file.
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},

@@ -5,9 +5,11 @@ from collections import Counter
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 from reading import FOLDER, PATHS, code_cells, defined_names, makes_a_claim, read, tags, text_of, visible
 
 import gptcore
+from gptcore.viz.widgets.live import HOW_TO_MOVE_IT
 
 TAG = re.compile(r"C\d\d|predict|exercise|extra|raises-exception|nbval-ignore-output")
 PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|(?<![A-Za-z])[A-Z]:\\\\\w")
@@ -84,7 +86,7 @@ def test_follows_the_pattern_of_a_lesson(path):
     title = cells[0].source.splitlines()[0]
     assert title.startswith(f"# {number} · ") and title.endswith("?"), title
     assert "minutes" in cells[0].source
-    assert 20 <= len(cells) <= 42, f"{len(cells)} cells"
+    assert 20 <= len(cells) <= 40, f"{len(cells)} cells"
     assert "diagrams.gpt_map(" in cells[1].source or number == "00"
     prose = text_of(path)
     assert len(re.findall(r"\*\*Predict\.\*\*", prose)) >= (1 if number == "00" else 3)
@@ -98,6 +100,21 @@ def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)", text_of(path)):
         if not target.startswith("http"):
             assert (FOLDER / target).exists(), target
+    on_pictures = re.findall(r'<a href=\\"([^"]+)\\"', path.read_text(encoding="utf-8"))
+    assert len(on_pictures) >= 10 and all((FOLDER / target).exists() for target in on_pictures), "the map's parts"
+
+
+@every_notebook
+def test_an_explorer_is_a_picture_and_a_sentence_for_readers_without_a_kernel(path):
+    explorers = [cell for cell in code_cells(path) if "_explorer(" in cell.source]
+    assert explorers, "every notebook has something to move"
+    for cell in explorers:
+        (output,) = (output for output in cell.outputs if "text/html" in output.get("data", {}))
+        assert set(output.data) == {"text/html", "text/plain"}, "make outputs leaves the living widget out"
+        assert HOW_TO_MOVE_IT in output.data["text/html"]
+    page, _ = HTMLExporter().from_filename(path)
+    assert page.count(HOW_TO_MOVE_IT) == len(explorers)
+    assert "No description has been provided for this image" not in page
 
 
 def test_each_name_has_one_meaning():

@@ -1,0 +1,87 @@
+"""Notebook 06: who looks at whom."""
+
+import torch
+
+from gptcore import MultiHeadAttention, text_to_token_ids
+from gptcore.viz import plots
+from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, drawable, own_random_numbers, switch, text_box
+from gptcore.viz.widgets.tokens import visible
+
+MOST_TOKENS = 10
+_EMB_DIM, _HEADS, _VOCAB_SIZE = 64, 4, 50257
+_SHARPEN = 3.0  # untrained queries and keys hardly prefer anyone; three times larger, they show what the parts do
+_ROOM_FOR_NAMES = 52, 76  # points below and beside the squares: the tokens are written there
+
+
+def attention_explorer(text="the cat sat and it purred"):
+    """Type a sentence and see the attention weights of each head, with and without mask and scaling.
+
+    The weights are those of an untrained `MultiHeadAttention` on random embeddings (seed 123), written out.
+    """
+    with own_random_numbers():
+        embedding = torch.nn.Embedding(_VOCAB_SIZE, _EMB_DIM).requires_grad_(False)
+        attention = MultiHeadAttention(_EMB_DIM, _EMB_DIM, MOST_TOKENS, 0.0, _HEADS).requires_grad_(False)
+    figure = LiveFigure(
+        "Attention weights: a row for each token that looks, a column for each that is looked at.", size=(6.0, 4.4)
+    )
+    show_weights = _draw_squares(figure.axes)
+
+    def view(text, head, mask, scaling):
+        ids = text_to_token_ids(text)
+        if ids.shape[1] > MOST_TOKENS:
+            raise ValueError(
+                f"the sentence has {ids.shape[1]} tokens; {MOST_TOKENS} fit into the picture, so use fewer"
+            )
+        x = embedding(ids)[0]  # (num_tokens, emb_dim)
+        heads = [W(x).unflatten(-1, (_HEADS, -1)) for W in (attention.W_query, attention.W_key)]
+        queries, keys = (each[:, head] for each in heads)  # (num_tokens, head_dim)
+        scores = _SHARPEN * queries @ keys.T  # (num_tokens, num_tokens)
+        if scaling:
+            scores = scores / keys.shape[-1] ** 0.5
+        if mask:
+            scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+        weights = scores.softmax(dim=-1)
+        names = [visible(token_id) for token_id in ids[0].tolist()]
+        show_weights(weights, names)
+        largest = weights[-1].argmax().item()
+        future = weights.triu(1).sum().item() / len(names)
+        return figure.reading(
+            f"Head {head}: the last token, {names[-1]}, gives its largest weight, {weights[-1, largest]:.2f}, to "
+            f"{names[largest]} (position {largest}). Share of weight on the future: {100 * future:.0f}%."
+        )
+
+    controls = {
+        "text": text_box("sentence", text),
+        "head": choice("head", [(str(head), head) for head in range(_HEADS)]),
+        "mask": switch("causal mask", True),
+        "scaling": switch("divide by √head_dim", True),
+    }
+    Explorer("attention_explorer", view, controls).show()
+
+
+def _draw_squares(axes):
+    """Draw the heat map once; the function that is returned gives it new weights and tokens."""
+    plots.heatmap(
+        axes,
+        torch.eye(MOST_TOKENS),
+        title="attention weights",
+        xlabel="looks at",
+        ylabel="token",
+        colour_label="weight (each row sums to 1)",
+    )
+    (squares,) = axes.images
+    squares.set(clim=(0, 1), extent=(0, 1, 1, 0))
+    axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
+    axes.xaxis.labelpad, axes.yaxis.labelpad = _ROOM_FOR_NAMES
+    rows = [axes.text(-0.02, 0, "", ha="right", va="center") for _ in range(MOST_TOKENS)]
+    below = {"ha": "right", "va": "top", "rotation": 40, "rotation_mode": "anchor"}
+    columns = [axes.text(0, 1.03, "", **below) for _ in range(MOST_TOKENS)]
+
+    def show_weights(weights, names):
+        squares.set_data(weights.numpy())
+        for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
+            name = drawable(names[i]) if i < len(names) else ""
+            row.set(text=name, y=(i + 0.5) / len(names))
+            column.set(text=name, x=(i + 0.5) / len(names))
+
+    return show_weights

@@ -1,0 +1,100 @@
+"""Notebook 03: activation functions, their slopes, and how near the tanh form of GELU comes."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from gptcore.viz import plots
+from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, slider
+
+GELU_COEFFICIENT = 0.044715  # Hendrycks and Gimpel 2016, section 2
+ACTIVATIONS = {
+    "GELU, tanh form (GPT-2)": lambda x, value: F.gelu(x, approximate="tanh"),
+    "GELU, exact": lambda x, value: F.gelu(x),
+    "ReLU": lambda x, value: F.relu(x),
+    "SiLU": lambda x, value: F.silu(x),
+    "SwiGLU gate": lambda x, value: F.silu(x) * value,
+}
+
+
+def activation_explorer():
+    """Walk along an activation function and read off its value and its slope."""
+    grid = torch.linspace(-4, 4, 161)
+    figure = LiveFigure("An activation function with its slope at a point, and the slope at every point.", columns=2)
+    left, right = figure.axes
+    plots.lines(left, grid, {"function": grid, "slope at x": grid}, title="activation", xlabel="input x",
+                ylabel="output")  # fmt: skip
+    plots.lines(right, grid, {"": grid}, title="its slope (derivative)", xlabel="input x", ylabel="slope")
+    curve, tangent = left.lines
+    (slope_curve,) = right.lines
+    points = [axes.plot([0], [0], "o", color="black", markersize=8)[0] for axes in (left, right)]
+    left.legend(loc="upper left")
+    left.set_ylim(-2, 4.5)
+    right.set_ylim(-1.5, 2.2)
+
+    def view(function, x, value):
+        activation = ACTIVATIONS[function]
+        ys, slopes = _with_slope(activation, grid, value)
+        (y,), (slope,) = (numbers.tolist() for numbers in _with_slope(activation, torch.tensor([x]), value))
+        curve.set_ydata(ys)
+        slope_curve.set_ydata(slopes)
+        tangent.set_data([x - 1, x + 1], [y - slope, y + slope])
+        points[0].set_data([x], [y])
+        points[1].set_data([x], [slope])
+        gate = f" with value {value:.1f}" if function == "SwiGLU gate" else ""
+        return figure.reading(f"{function}{gate}: at x = {x:.2f} the output is {y:.3f} and the slope is {slope:.3f}.")
+
+    controls = {
+        "function": choice("function", list(ACTIVATIONS)),
+        "x": slider("x", -4.0, 4.0, 0.05, 1.0),
+        "value": slider("value (SwiGLU only)", -2.0, 2.0, 0.1, 1.0, ".1f"),
+    }
+    Explorer("activation_explorer", view, controls).show()
+
+
+def gelu_error_explorer():
+    """Change the number 0.044715 in GELU's tanh form and see how far it is from the exact function."""
+    grid = torch.linspace(-4, 4, 321, dtype=torch.float64)
+    exact = F.gelu(grid)
+    figure = LiveFigure("How far approximations of GELU are from the exact function, from x = -4 to 4.")
+    axes = figure.axes
+    smallest = 1e-7  # errors below it are drawn there: a logarithmic axis has no 0
+    gpt2 = _gelu_tanh_form(grid, GELU_COEFFICIENT) - exact
+    plots.lines(axes, grid, {"yours": grid, f"GPT-2's {GELU_COEFFICIENT}": gpt2.abs().clamp(min=smallest)},
+                title="error of an approximation of GELU", xlabel="input x", ylabel="|error|", log_y=True)  # fmt: skip
+    curve = axes.lines[0]
+    (worst,) = axes.plot([0], [1], "o", color="black", markersize=8)
+    axes.legend(loc="upper center", ncols=2)
+    axes.set_ylim(smallest, 1)
+
+    def view(form, coefficient):
+        if form == "tanh":
+            approximation = _gelu_tanh_form(grid, coefficient)
+            name = f"The tanh form with {coefficient:.4f}"
+        else:
+            approximation = grid * torch.sigmoid(1.702 * grid)  # Hendrycks and Gimpel 2016, section 2
+            name = "The sigmoid form"
+        error = (approximation - exact).abs()
+        at = error.argmax().item()
+        curve.set_ydata(error.clamp(min=smallest))
+        worst.set_data([grid[at]], [error[at]])
+        return figure.reading(f"{name} is wrong by {error[at]:.5f} at most, at x = ±{grid[at].abs():.1f}.")
+
+    controls = {
+        "form": choice("form", [("0.5 x (1 + tanh(...))", "tanh"), ("x sigmoid(1.702 x)", "sigmoid")]),
+        "coefficient": slider("coefficient of x³ in tanh", 0.03, 0.06, 0.0005, 0.04, ".4f"),
+    }
+    Explorer("gelu_error_explorer", view, controls).show()
+
+
+def _gelu_tanh_form(x, coefficient):
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + coefficient * x**3)))
+
+
+def _with_slope(activation, x, value):
+    """Outputs and slopes of `activation` at each x."""
+    x = x.clone().requires_grad_()
+    y = activation(x, value)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    return y.detach(), slope

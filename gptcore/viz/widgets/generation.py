@@ -1,0 +1,103 @@
+"""Notebook 09: a text that grows, one token at a time."""
+
+import asyncio
+import html
+
+import torch
+
+from gptcore import text_to_token_ids, token_ids_to_text
+from gptcore.viz import plots
+from gptcore.viz.widgets.live import Explorer, LiveFigure, button, side_by_side, slider, text_box
+from gptcore.viz.widgets.tokens import LONGEST_TEXT, visible
+
+MOST_NEW_TOKENS = 30
+_BEST = 10
+_SECONDS_BETWEEN_TOKENS = 0.5
+
+
+def generation_explorer(model, prompt="Hello, I am"):
+    """Step through greedy generation: the ten likeliest next tokens, how undecided the model was, and the text."""
+    figure = LiveFigure("The entropy at each step, from the prompt to the newest token.", size=(4.6, 3.4))
+    axes = figure.axes
+    title, ylabel = "how undecided the model was", "entropy (nats)"
+    plots.lines(axes, [0], {"": [0]}, markers=True, title=title, xlabel="tokens written", ylabel=ylabel)
+    (curve,) = axes.lines
+    axes.set(xlim=(-0.5, MOST_NEW_TOKENS + 0.5), ylim=(0, 11.5))
+    told = {"prompt": None}  # what the model said so far: (sequence, its ten best with probabilities, entropy) a step
+
+    def tell(prompt, step):
+        if told["prompt"] != prompt:
+            if len(prompt) > LONGEST_TEXT:
+                raise ValueError(f"the prompt has {len(prompt)} characters; {LONGEST_TEXT} fit here, so use fewer")
+            told.update(prompt=prompt, steps=[_think(model, text_to_token_ids(prompt))])
+        while len(told["steps"]) <= step:
+            ids, best, _ = told["steps"][-1]
+            told["steps"].append(_think(model, torch.cat([ids, best.indices[:1][None]], dim=1)))
+        return told["steps"]
+
+    def view(prompt, written):
+        steps = tell(prompt, written)
+        ids, best, _ = steps[written]
+        curve.set_data(range(written + 1), [entropy for *_, entropy in steps[: written + 1]])
+        picture, words = figure.reading(
+            f"{written} token{'s' * (written != 1)} written. Next: {visible(best.indices[0].item())}, "
+            f"{100 * best.values[0].item():.2g}%. Entropy {steps[written][2]:.2f}."
+        )
+        text = token_ids_to_text(ids)
+        new = html.escape(text[len(prompt) :])
+        shown = f'<p style="white-space:pre-wrap">{html.escape(prompt)}<strong><u>{new}</u></strong></p>'
+        return shown + side_by_side(_table(best), picture), f"{words} The text: {text}"
+
+    tokens = slider("tokens written", 0, MOST_NEW_TOKENS, 1, 0)
+    playing = None
+
+    def stop():
+        nonlocal playing
+        if playing:
+            playing.cancel()
+            playing, play_button.description = None, "Play"
+
+    async def go_on():
+        while tokens.value < tokens.max:
+            tokens.value += 1
+            await asyncio.sleep(_SECONDS_BETWEEN_TOKENS)
+        play_button.description = "Play"
+
+    def play_or_pause():
+        nonlocal playing
+        if playing and not playing.done():
+            stop()
+        else:
+            play_button.description = "Pause"
+            playing = asyncio.get_running_loop().create_task(go_on())
+
+    def step():
+        stop()
+        tokens.value = min(tokens.value + 1, tokens.max)
+
+    def reset():
+        stop()
+        tokens.value = 0
+
+    play_button = button("Play", play_or_pause, "one token every half second")
+    buttons = [button("Step", step, "one token"), play_button, button("Reset", reset, "back to the prompt")]
+    Explorer("generation_explorer", view, {"prompt": text_box("prompt", prompt), "written": tokens}, buttons).show()
+
+
+def _table(best):
+    """The likeliest tokens as rows of a table, with bars in proportion to the first."""
+    rows = []
+    for probability, token_id in zip(*(each.tolist() for each in best), strict=True):
+        width = 100 * probability / best.values[0].item()
+        bar = f'<div style="width:{width:.1f}%;height:1em;background:{plots.COLOURS[0]}"></div>'
+        name = f'<th scope="row" style="text-align:left">{html.escape(visible(token_id))}</th>'
+        rows.append(f'<tr>{name}<td style="width:120px">{bar}</td><td>{100 * probability:.2g}%</td></tr>')
+    return f"<table><caption>the {_BEST} likeliest next tokens</caption>{''.join(rows)}</table>"
+
+
+@torch.no_grad()
+def _think(model, ids):
+    """The ids, the model's ten likeliest next tokens, and the entropy of all its probabilities."""
+    logits = model(ids[:, -model.cfg["context_length"] :])[0, -1]  # (vocab_size,)
+    probabilities = logits.softmax(dim=-1)
+    return ids, probabilities.topk(_BEST), torch.special.entr(probabilities).sum().item()

@@ -1,0 +1,263 @@
+"""What every explorer is made of: controls, and a view that follows them at once.
+
+A picture is drawn by matplotlib into a figure that stays: its frame (axes, ticks, labels, legend) is kept as pixels,
+and only the data are drawn anew ("blitting"). That is what makes a slider feel instant.
+"""
+
+import html
+import io
+from contextlib import contextmanager
+
+import ipywidgets
+import matplotlib as mpl
+import numpy as np
+import torch
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from PIL import Image
+
+from gptcore.viz import plots
+from gptcore.viz.style import LOOK, PICTURE_COLOURS, PICTURE_DPI, PIXELS_PER_INCH, Picture, check_labels
+
+HOW_TO_MOVE_IT = "This is how it looks at the start. Run the cell in JupyterLab, and its controls appear and move it."
+
+_shown = {}  # explorers by name and cell: running a cell again replaces its explorer
+
+
+class Explorer(ipywidgets.VBox):
+    """Controls above a view that follows them.
+
+    `controls` are ipywidgets by the names of the arguments of `view(**values)`, which returns (html, words): what is
+    shown, and the same in words for the alternative text and for readers without a kernel. A ValueError or TypeError
+    that `view` raises is shown as a line of text, and the last good view stays.
+    """
+
+    def __init__(self, name, view, controls, buttons=()):
+        self.name, self._view, self.controls = name, view, controls
+        self._picture = ipywidgets.HTML()
+        self._problem = ipywidgets.HTML()
+        for control in controls.values():
+            control.observe(self._follow, "value")
+        row = ipywidgets.Box(
+            [*controls.values(), *buttons],
+            layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="2px 18px", align_items="center"),
+        )
+        super().__init__([row, self._problem, self._picture])
+        self.add_class("gptcore-explorer")
+        self.redraw()
+
+    def redraw(self):
+        """Show the view for what the controls say now."""
+        values = {name: control.value for name, control in self.controls.items()}
+        try:
+            self._picture.value, self.words = self._view(**values)
+        except (ValueError, TypeError) as problem:
+            self._problem.value = f'<p role="alert"><strong>Not possible:</strong> {html.escape(str(problem))}</p>'
+        else:
+            self._problem.value = ""
+
+    def show(self):
+        """Show the explorer below the cell; one that the same cell showed before is closed."""
+        key = (self.name, _cell_id())
+        if key in _shown:
+            _shown[key].close()
+        _shown[key] = self
+        display(self)
+
+    def close(self):
+        """End the explorer and everything in it, so that nothing of it stays in memory."""
+        for widget in [*_with_parts(self)]:
+            ipywidgets.Widget.close(widget)
+
+    def _follow(self, change):
+        self.redraw()
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle["text/plain"] = self.words
+        bundle["text/html"] = f"{self._picture.value}<p><em>{HOW_TO_MOVE_IT}</em></p>"
+        return bundle
+
+
+class LiveFigure:
+    """A matplotlib figure that stays; `reading(words)` gives it as it is now, with what it shows in words below.
+
+    Draw into `axes` once, keep what was drawn (`line, = ax.plot(...)`), and change it later (`line.set_ydata(...)`).
+    Lines, bars, images and texts may change at no cost; a new title, limit or tick makes the frame be drawn again.
+    `about` says in a sentence what is drawn: it begins the alternative text.
+    """
+
+    def __init__(self, about, *, rows=1, columns=1, size=None):
+        self._about = about
+        self._size = size or (7.2, 3.4 * rows)
+        with mpl.rc_context(LOOK):
+            self._figure = Figure(figsize=self._size, dpi=PICTURE_DPI, layout="constrained")
+            self._canvas = FigureCanvasAgg(self._figure)
+            axes = self._figure.subplots(rows, columns)
+        # A list, because Python cannot free a circle of references that runs through an array of NumPy.
+        self.axes = axes.tolist() if isinstance(axes, np.ndarray) else axes
+        self._frame = None
+
+    def reading(self, words):
+        """The picture as it is now with `words` below it, as HTML; and all that it says, in words."""
+        return f"{self.picture(words)}<p>{html.escape(words)}</p>", f"{self._about} {words}"
+
+    def picture(self, words):
+        """The picture alone; its alternative text ends with `words`."""
+        self._draw()
+        sides = [round(side * PIXELS_PER_INCH) for side in self._size]
+        return Picture(self._png(), "image/png", f"{self._about} {words}", *sides).html
+
+    def _draw(self):
+        with mpl.rc_context(LOOK):
+            if self._frame is None:
+                self._begin()
+            elif self._figure.stale:
+                self._keep_frame()
+            self._canvas.restore_region(self._frame)
+            for axes in self._figure.axes:
+                for artist in sorted(_data_of(axes), key=lambda artist: artist.zorder):
+                    axes.draw_artist(artist)
+
+    def _begin(self):
+        for axes in self._figure.axes:
+            check_labels(axes)
+        self._canvas.draw()  # once with everything, so that the layout leaves room for it
+        self._figure.set_layout_engine("none")
+        for axes in self._figure.axes:
+            for artist in _data_of(axes):
+                artist.set_animated(True)
+            for text in axes.texts:
+                text.set_parse_math(False)  # a reader's "$" is a dollar, not a formula
+        self._keep_frame()
+
+    def _keep_frame(self):
+        self._canvas.draw()  # leaves out what is animated
+        self._frame = self._canvas.copy_from_bbox(self._figure.bbox)
+
+    def _png(self):
+        pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
+        png = io.BytesIO()
+        # Few colours, quickly found: the picture must cross a slow network many times a second.
+        pixels.quantize(PICTURE_COLOURS, method=Image.Quantize.FASTOCTREE).save(png, format="png", compress_level=1)
+        return png.getvalue()
+
+
+def drawable(text, longest=12):
+    """The text as matplotlib can draw it: cut when too long, letters that its font lacks as their Unicode numbers."""
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    drawn = "".join(letter if ord(letter) in known else f"U+{ord(letter):04X}" for letter in text)
+    return drawn if len(drawn) <= longest else f"{drawn[: longest - 1]}…"
+
+
+@contextmanager
+def own_random_numbers():
+    """Draw from seed 123 inside, and leave the notebook's own random numbers as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(123)
+        yield
+
+
+def move_bars(axes, heights, values=""):
+    """Give the bars of `plots.bars(..., values=values)` new heights and labels."""
+    for bar, height in zip(axes.patches, heights, strict=True):
+        bar.set_height(height)
+    for label, bar, height in zip(axes.texts, axes.patches, heights, strict=False):
+        label.xy = (bar.get_x() + bar.get_width() / 2, height)
+        label.set(text=f"{height:{values}}", va="bottom" if height >= 0 else "top")
+        label.xyann = (0, 2 if height >= 0 else -2)
+
+
+def move_heatmap(axes, matrix, values=""):
+    """Give the squares of `plots.heatmap(..., values=values)` new numbers; the colours' range follows them."""
+    (image,) = axes.images
+    numbers = np.asarray(matrix, dtype=float)
+    image.set_data(numbers)
+    largest = max(np.abs(numbers).max(), 1e-9)  # all zeros have a colour too
+    image.set_clim(-largest if image.norm.vmin < 0 else 0, largest)
+    for text, number in zip(axes.texts, numbers.ravel(), strict=False):
+        text.set(text=f"{number:{values}}", color=plots.readable_on(image, number))
+
+
+def side_by_side(*parts):
+    """HTML of several things in a row; in a narrow window they stand below one another."""
+    boxes = "".join(f'<div style="max-width:100%">{part}</div>' for part in parts)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:4px 28px">{boxes}</div>'
+
+
+def slider(description, low, high, step, value, format=".2f"):
+    """A slider; with whole numbers for its limits it gives whole numbers."""
+    kind = ipywidgets.IntSlider if isinstance(step, int) else ipywidgets.FloatSlider
+    return kind(
+        min=low,
+        max=high,
+        step=step,
+        value=value,
+        description=description,
+        readout_format="d" if isinstance(step, int) else format,
+        **_LOOK_OF_CONTROLS,
+    )
+
+
+def pick(description, options, value):
+    """A slider over a list of pairs (name, value)."""
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description, **_LOOK_OF_CONTROLS)
+
+
+def choice(description, options, value=None):
+    """Buttons side by side, one of them pressed: names, or pairs (name, value).
+
+    Not a list that drops down: JupyterLab takes the arrow keys and Enter away from it.
+    """
+    first = options[0] if isinstance(options[0], str) else options[0][1]
+    return ipywidgets.ToggleButtons(
+        options=options,
+        value=first if value is None else value,
+        description=description,
+        style={"description_width": "initial", "button_width": "auto"},
+    )
+
+
+def switch(description, value=False):
+    """A box to tick."""
+    return ipywidgets.Checkbox(value=value, description=description, indent=False, layout={"width": "auto"})
+
+
+def text_box(description, value):
+    """A line of text; the view follows each letter."""
+    return ipywidgets.Text(
+        value=value,
+        description=description,
+        style={"description_width": "initial"},
+        layout={"width": "min(520px, 96%)"},
+    )
+
+
+def button(description, on_click, tooltip=""):
+    """A button; `on_click` takes no argument."""
+    made = ipywidgets.Button(description=description, tooltip=tooltip, layout={"width": "auto"})
+    made.on_click(lambda _: on_click())
+    return made
+
+
+_LOOK_OF_CONTROLS = {"style": {"description_width": "initial"}, "layout": {"width": "min(330px, 96%)"}}
+
+
+def _data_of(axes):
+    return [*axes.images, *axes.collections, *axes.patches, *axes.lines, *axes.texts]
+
+
+def _with_parts(widget):
+    """A widget, what it contains, and the layout and style that each of these has."""
+    for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
+        if isinstance(part, ipywidgets.Widget):
+            yield from _with_parts(part)
+    yield widget
+
+
+def _cell_id():
+    shell = get_ipython()
+    return shell.get_parent().get("metadata", {}).get("cellId") if hasattr(shell, "get_parent") else None

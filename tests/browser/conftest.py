@@ -1,0 +1,33 @@
+"""One JupyterLab and one Chromium for all browser tests; a page of its own for each."""
+
+import pytest
+from lab_in_chromium import Notebook, chromium, find_chromium, jupyterlab
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as address_of:
+        yield address_of
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if find_chromium() is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_notebook(browser, lab):
+    """Opens a notebook by its name; at the end nothing may have gone wrong on its page."""
+    opened = []
+
+    def open_it(name, **settings):
+        opened.append(Notebook(browser, lab(name), **settings))
+        return opened[-1]
+
+    yield open_it
+    for notebook in opened:
+        notebook.close()
+        assert notebook.page_errors == []

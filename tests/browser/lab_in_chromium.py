@@ -1,0 +1,171 @@
+"""A real JupyterLab on this machine alone, a real Chromium, and a notebook in it as its reader handles it."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+SLOW = 30_000  # milliseconds after which something has gone wrong on the page
+SLOW_RUN = 180_000  # and with a whole notebook
+
+
+def find_chromium():
+    """The path of a Chromium or Chrome, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@contextmanager
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def jupyterlab(folder):
+    """Serve a copy of the notebooks in `folder`; gives a function from a notebook's name to its address."""
+    shutil.copytree(NOTEBOOKS, folder / "notebooks")
+    with socket.socket() as any_free:
+        any_free.bind(("127.0.0.1", 0))
+        port = any_free.getsockname()[1]
+    token = secrets.token_hex(16)
+    own = {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0"),
+        *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"),
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+    ]
+    page_config = folder / "CONFIG" / "labconfig" / "page_config.json"
+    page_config.parent.mkdir(parents=True)
+    page_config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+    env = {**os.environ, **own, "IPYTHONDIR": str(folder / "ipython"), "TQDM_DISABLE": ""}
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/api/status?token={token}", server, folder / "server.log")
+        yield lambda name: f"{address}/lab/tree/notebooks/{name}.ipynb?token={token}&reset"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(url, server, log):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}") from None
+            time.sleep(0.1)
+
+
+class Notebook:
+    """A notebook in JupyterLab, as its reader handles it."""
+
+    def __init__(self, browser, url, width=1280):
+        self.context = browser.new_context(viewport={"width": width, "height": 1000})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(SLOW)
+        self.page_errors = []
+        self.page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        self.page.goto(url)
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        # The kernel is connected only when the status bar says so; before, "run" would ask which kernel to take.
+        self.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+        self.page.keyboard.press("Control+b")  # the list of files would leave no room in a narrow window
+
+    def restart_and_run_all(self):
+        self.page.get_by_role("menuitem", name="Kernel", exact=True).first.click()
+        self.page.get_by_text("Restart Kernel and Run All Cells…", exact=True).first.click()
+        self.page.get_by_role("button", name="Confirm Kernel Restart").click()
+        # The prompts are emptied first; textContent, because cells out of sight have no innerText.
+        prompts = "[...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell .jp-InputPrompt')]"
+        self.page.wait_for_function(f"{prompts}.some(prompt => !/\\[\\d+\\]/.test(prompt.textContent))")
+        all_have_run = f"{prompts}.every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"
+        self.page.wait_for_function(all_have_run, timeout=SLOW_RUN)
+
+    def complaints(self):
+        """Errors and warnings below the cells."""
+        kinds = ("application/vnd.jupyter.stderr", "application/vnd.jupyter.error")
+        return [text for kind in kinds for text in self.page.locator(f'[data-mime-type="{kind}"]').all_text_contents()]
+
+    def explorer(self, name):
+        """The explorer of this name, once it is there."""
+        cell = self.page.locator(".jp-CodeCell").filter(has_text=f"widgets.{name}(")
+        explorer = cell.locator(".gptcore-explorer")
+        explorer.wait_for(state="attached")
+        explorer.scroll_into_view_if_needed()
+        return ExplorerOnPage(self.page, explorer)
+
+    def close(self):
+        # The kernel ends with its notebook: a dozen of them would not fit into a small machine.
+        self.page.evaluate(
+            """async () => {
+                const at = JSON.parse(document.getElementById('jupyter-config-data').textContent);
+                const ask = (path, settings) => fetch(at.baseUrl + 'api/' + path, {
+                    ...settings, headers: {Authorization: 'token ' + at.token}});
+                for (const session of await (await ask('sessions')).json())
+                    await ask('sessions/' + session.id, {method: 'DELETE'});
+            }"""
+        )
+        self.context.close()
+
+
+class ExplorerOnPage:
+    """An explorer, moved by keys alone."""
+
+    def __init__(self, page, explorer):
+        self.page, self.explorer = page, explorer
+
+    def slide(self, label, steps):
+        """Move the slider by so many steps, to the left when negative."""
+        box = self.explorer.locator(".widget-slider").filter(has_text=label)
+        box.locator(".noUi-handle").focus()
+        for _ in range(abs(steps)):
+            self.page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
+
+    def choose(self, name):
+        """Press the button of a choice."""
+        self.explorer.locator(".widget-toggle-buttons").get_by_role("button", name=name, exact=True).focus()
+        self.page.keyboard.press("Space")
+
+    def tick(self, label):
+        self.explorer.get_by_label(label).focus()
+        self.page.keyboard.press("Space")
+
+    def write(self, label, text):
+        self.explorer.get_by_label(label, exact=True).focus()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(text) if text else self.page.keyboard.press("Delete")
+
+    def press(self, name):
+        self.explorer.get_by_role("button", name=name).focus()
+        self.page.keyboard.press("Enter")
+
+    def shows(self, *words):
+        """Wait until these words stand there, and in the picture's alternative text, if there is a picture."""
+        for word in words:
+            expect(self.explorer).to_contain_text(word, timeout=20_000)
+            if self.explorer.locator("img").count() and "Not possible" not in self.explorer.inner_text():
+                alts = [picture.get_attribute("alt") for picture in self.explorer.locator("img").all()]
+                assert any(word in alt for alt in alts), alts
+
+    def picture(self):
+        return self.explorer.locator("img").first.get_attribute("src")

@@ -1,0 +1,260 @@
+"""Every explorer in JupyterLab, in a browser, moved by keys; each number is checked."""
+
+import re
+
+import pytest
+import torch
+
+from gptcore import (
+    GPT_CONFIG_124M,
+    GPTModel,
+    count_parameters,
+    generate_text_simple,
+    get_tokenizer,
+    text_to_token_ids,
+    token_ids_to_text,
+)
+
+
+def tokens(explorer):
+    explorer.write("text", "Hi you")
+    explorer.shows("6 characters became 2 tokens", *(str(token_id) for token_id in get_tokenizer().encode("Hi you")))
+    explorer.write("text", "<script>alert(1)</script><img src=x onerror=alert(2)>")
+    explorer.shows("script12048", "img9600")  # as text
+    assert explorer.explorer.locator("script, img").count() == 0
+    explorer.write("text", "")
+    explorer.shows("Not possible", "the model needs at least one token")
+
+
+def config(explorer):
+    explorer.slide("n_layers", 1)
+    explorer.shows(f"{count_parameters({**GPT_CONFIG_124M, 'n_layers': 13}):,} parameters", "head_dim 64")
+    explorer.slide("n_heads", 1)
+    explorer.shows("head_dim 48")
+    explorer.slide("n_heads", 1)
+    explorer.shows("Not possible", "emb_dim=768 is not divisible by n_heads=20")
+    explorer.slide("n_heads", -2)
+    explorer.tick("qkv_bias")
+    explorer.shows(f"{count_parameters({**GPT_CONFIG_124M, 'n_layers': 13, 'qkv_bias': True}):,} parameters")
+
+
+def layer_norm(explorer):
+    explorer.shows("mean 1.12, variance 2.30")
+    explorer.slide("x0", 5)  # 3.5, -1, 0.5, 2
+    explorer.shows("mean 1.25, variance 2.81", "After: mean 0.00, variance 1.00")
+    explorer.slide("shift", 10)
+    explorer.shows("After: mean 1.00, variance 1.00")
+    explorer.choose("10")
+    explorer.shows("variance 0.22")  # 2.8125 / (2.8125 + 10)
+
+
+def norm_axis(explorer):
+    explorer.shows("Layer norm: every token has mean 0", "Token 0 is now -1.3, -0.4, 0.4, 1.3")
+    explorer.choose("batch norm")
+    explorer.shows("Batch norm: every feature has mean 0", "Token 0 is now -1.2, -0.9, -0.8, -0.7")
+    explorer.write("token 0", "10, 20, 30, 40")
+    explorer.shows("Token 0 is now 0.7, 0.9, 0.7, 0.8")
+    explorer.write("token 0", "1, two, 3, 4")
+    explorer.shows("Not possible", "is not four numbers")
+
+
+def activation(explorer):
+    explorer.shows("at x = 1.00 the output is 0.841 and the slope is 1.083")
+    explorer.slide("x", -1)
+    explorer.choose("ReLU")
+    explorer.shows("ReLU: at x = 0.95 the output is 0.950 and the slope is 1.000")
+
+
+def gelu_error(explorer):
+    explorer.shows("wrong by 0.00287 at most")
+    explorer.slide("coefficient", 9)
+    explorer.shows("0.0445 is wrong by 0.00042 at most")
+    explorer.choose("x sigmoid(1.702 x)")
+    explorer.shows("sigmoid form is wrong by 0.02033 at most")
+
+
+def feed_forward(explorer):
+    explorer.slide("expansion", -3)
+    explorer.shows(f"Expansion 1: {2 * 768**2 + 768 + 768:,} parameters", "misses the sine by 0.48")
+    explorer.slide("expansion", 7)
+    explorer.shows(f"Expansion 8: {2 * 8 * 768**2 + 8 * 768 + 768:,} parameters", "misses the sine by 0.00")
+
+
+def gradient(explorer):
+    explorer.shows("a ratio of 3.0e-05")
+    explorer.tick("shortcuts")
+    explorer.shows("a ratio of 1.0e+00")
+    explorer.slide("layers", 8)
+    explorer.shows("layer 20 gets")
+
+
+def attention(explorer):
+    explorer.shows("Share of weight on the future: 0%")
+    explorer.tick("causal mask")
+    explorer.shows("Share of weight on the future: ")
+    share = re.compile(r"future: ([1-9]\d)%")
+    explorer.page.wait_for_function(
+        "([node]) => /future: [1-9]\\d%/.test(node.textContent)", arg=[explorer.explorer.element_handle()]
+    )
+    assert 20 < int(share.search(explorer.explorer.inner_text())[1]) < 80
+    explorer.write("sentence", "one")
+    explorer.shows("the last token, one, gives its largest weight, 1.00, to one (position 0)")
+    explorer.write("sentence", "a" + " b" * 12)
+    explorer.shows("Not possible", "the sentence has 13 tokens; 10 fit into the picture")
+
+
+def residual_stream(explorer):
+    explorer.shows("6.9 long at the start and 9.3 after block 12")
+    explorer.tick("shortcuts")
+    explorer.shows("and 1.2 after block 12")
+    explorer.choose("after (2017)")
+    explorer.shows("and 6.9 after block 12")  # a norm at the end: the root of 48
+
+
+def size(explorer):
+    explorer.shows("124,412,160 parameters", "0.78 GB to run, 4.90 GB to train")
+    explorer.tick("tied weights")
+    explorer.shows(f"{count_parameters(GPT_CONFIG_124M):,} parameters")
+    explorer.slide("emb_dim", 1)
+    explorer.shows("Not possible", "emb_dim=1024 is not divisible by n_heads=12")
+
+
+def generation(explorer):
+    torch.manual_seed(123)
+    model = GPTModel({**GPT_CONFIG_124M, "context_length": 64, "emb_dim": 48, "n_heads": 4, "n_layers": 3}).eval()
+    written = generate_text_simple(model, text_to_token_ids("Hello, I am"), max_new_tokens=2, context_size=64)
+    explorer.shows("0 tokens written")
+    explorer.press("Step")
+    explorer.press("Step")
+    explorer.shows("2 tokens written")
+    assert token_ids_to_text(written) in explorer.explorer.inner_text()
+    explorer.press("Play")
+    explorer.shows("4 tokens written")
+    explorer.press("Pause")
+    explorer.press("Reset")
+    explorer.shows("0 tokens written")
+    explorer.write("prompt", "<b>Hi")
+    explorer.shows("0 tokens written")
+    assert explorer.explorer.locator("b").count() == 0
+    explorer.press("Step")
+    explorer.shows("1 token written")
+
+
+EXPLORERS = {
+    "00_start_here": {"token_explorer": tokens},
+    "01_config_and_shapes": {"config_explorer": config},
+    "02_layer_norm": {"layer_norm_explorer": layer_norm, "norm_axis_explorer": norm_axis},
+    "03_activations": {"activation_explorer": activation, "gelu_error_explorer": gelu_error},
+    "04_feed_forward": {"feed_forward_explorer": feed_forward},
+    "05_shortcut_connections": {"gradient_explorer": gradient},
+    "06_causal_attention": {"attention_explorer": attention},
+    "07_transformer_block": {"residual_stream_explorer": residual_stream},
+    "08_gpt_model": {"size_explorer": size},
+    "09_greedy_generation": {"generation_explorer": generation},
+}
+# Not ours: a slider of ipywidgets has a handle without a name for screen readers (its description stands beside it, and
+# the value beside it can be typed); JupyterLab lets wide text scroll in a box that the keyboard cannot enter.
+KNOWN_UPSTREAM = {
+    ("aria-input-field-name", "noUi-handle"),
+    ("scrollable-region-focusable", "jp-RenderedMarkdown"),
+}
+
+
+def test_every_explorer_is_in_a_notebook_and_tested():
+    from gptcore.viz import widgets
+
+    tested = [name for explorers in EXPLORERS.values() for name in explorers]
+    assert sorted(tested) == widgets.__all__ and len(tested) >= 12
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_a_notebook_in_the_browser(name, open_notebook):
+    notebook = open_notebook(name)
+    notebook.restart_and_run_all()
+    assert notebook.complaints() == []
+    for explorer_name, use in EXPLORERS[name].items():
+        explorer = notebook.explorer(explorer_name)
+        picture = explorer.picture() if explorer.explorer.locator("img").count() else None
+        use(explorer)
+        assert picture is None or explorer.picture() != picture
+    assert serious_faults(notebook.page) == []
+    notebook.restart_and_run_all()
+    assert notebook.complaints() == []
+    for explorer_name in EXPLORERS[name]:
+        assert notebook.explorer(explorer_name).explorer.count() == 1
+
+
+def serious_faults(page):
+    """What axe-core finds in the outputs and texts of the notebook, but for what is known of ipywidgets."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context={"include": [[".jp-OutputArea"], [".jp-MarkdownOutput"]]}).response["violations"]
+    return [
+        (fault["id"], node["html"][:200])
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+        if not any(fault["id"] == known and part in node["html"] for known, part in KNOWN_UPSTREAM)
+    ]
+
+
+def test_running_a_cell_again_replaces_its_explorer(open_notebook):
+    notebook = open_notebook("00_start_here")
+    notebook.restart_and_run_all()
+    cell = notebook.page.locator(".jp-CodeCell").filter(has_text="widgets.token_explorer(")
+    cell.locator(".jp-InputArea-editor").click()
+    for _ in range(2):
+        before = cell.locator(".jp-InputPrompt").text_content()
+        notebook.page.keyboard.press("Control+Enter")
+        notebook.page.wait_for_function(
+            "([node, before]) => /\\[\\d+\\]/.test(node.textContent) && node.textContent !== before",
+            arg=[cell.locator(".jp-InputPrompt").element_handle(), before],
+        )
+    explorer = notebook.explorer("token_explorer")
+    assert explorer.explorer.count() == 1
+    explorer.write("text", "Hi")
+    explorer.shows("2 characters became 1 token")
+
+
+def test_the_page_stands_still_and_the_picture_stays_while_a_slider_moves(open_notebook):
+    notebook = open_notebook("03_activations")
+    notebook.restart_and_run_all()
+    explorer = notebook.explorer("activation_explorer")
+    explorer.explorer.evaluate(
+        """node => {
+            window.faults = []; window.frames_seen = 0;
+            const height = node.getBoundingClientRect().height;
+            const look = () => {
+                const picture = node.querySelector('img');
+                window.frames_seen += 1;
+                if (!(picture && picture.complete && picture.naturalWidth)) window.faults.push('no picture');
+                if (node.getBoundingClientRect().height !== height) window.faults.push('another height');
+                window.looking = requestAnimationFrame(look);
+            };
+            look();
+        }"""
+    )
+    explorer.slide("x", 40)
+    explorer.shows("at x = 3.00")
+    frames, faults = notebook.page.evaluate("[window.frames_seen, window.faults]")
+    assert frames > 20 and faults == []
+
+
+def test_a_part_of_the_map_leads_to_its_notebook(open_notebook):
+    notebook = open_notebook("00_start_here")
+    notebook.restart_and_run_all()
+    link = notebook.page.get_by_role("link", name="attention: notebook 06")
+    link.focus()
+    notebook.page.keyboard.press("Enter")
+    notebook.page.locator(".lm-TabBar-tabLabel", has_text="06_causal_attention.ipynb").wait_for()
+
+
+@pytest.mark.parametrize("width", [400, 800])
+def test_nothing_is_cut_off_in_a_narrow_window(open_notebook, width):
+    notebook = open_notebook("03_activations", width=width)
+    notebook.restart_and_run_all()
+    explorer = notebook.explorer("activation_explorer")
+    area = explorer.explorer.evaluate("node => node.closest('.jp-OutputArea-output').getBoundingClientRect().right")
+    for part in ("img", ".widget-slider", ".widget-toggle-buttons"):
+        box = explorer.explorer.locator(part).first.bounding_box()
+        assert box["x"] + box["width"] <= area + 1, part

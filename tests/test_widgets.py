@@ -1,0 +1,303 @@
+"""The explorers without a browser: what they compute, what they refuse, what they leave behind."""
+
+import gc
+import html
+import re
+
+import ipywidgets
+import psutil
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional as F
+
+import gptcore
+from gptcore.viz import plots, widgets
+from gptcore.viz.widgets import live
+
+MEGABYTE = 10**6
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(123)
+    return gptcore.GPTModel(
+        {**gptcore.GPT_CONFIG_124M, "context_length": 32, "emb_dim": 16, "n_heads": 2, "n_layers": 1}
+    ).eval()
+
+
+@pytest.fixture
+def explore(model, capsys):
+    """Calls an explorer by its name, and gives the Explorer that it shows."""
+
+    def show(name):
+        function = getattr(widgets, name)
+        assert (function(model) if name == "generation_explorer" else function()) is None, "Out[] would keep it"
+        return next(reversed(live._shown.values()))
+
+    yield show
+    for explorer in live._shown.values():
+        explorer.close()
+    live._shown.clear()
+
+
+every_explorer = pytest.mark.parametrize("name", widgets.__all__)
+
+
+@every_explorer
+def test_has_a_picture_for_readers_without_a_kernel(name, explore):
+    explorer = explore(name)
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["text/plain"] == explorer.words and len(explorer.words) > 40
+    assert live.HOW_TO_MOVE_IT in bundle["text/html"]
+    for picture in re.findall("<img[^>]*>", bundle["text/html"]):
+        alt = html.unescape(re.search('alt="([^"]*)"', picture)[1])
+        reading = alt.split(". ", 1)[1]  # after what is drawn
+        assert reading in explorer.words and len(alt) > 40 and 'height="' in picture
+
+
+@every_explorer
+def test_says_something_else_after_each_control_was_moved(name, explore):
+    explorer = explore(name)
+    seen = {explorer.words}
+    for control_name, control in explorer.controls.items():
+        before = control.value
+        control.value = another_value(control)
+        assert explorer._problem.value == "" or "Not possible" in explorer._problem.value
+        if not explorer._problem.value and control_name not in ("value", "coefficient"):
+            seen.add(explorer.words)
+        control.value = before
+    # value and coefficient act only with another choice; tests below move them.
+    assert len(seen) >= 2
+
+
+def another_value(control):
+    if isinstance(control, ipywidgets.Checkbox):
+        return not control.value
+    if isinstance(control, ipywidgets.Text):
+        return {"text": "Hi", "sentence": "Hi there", "prompt": "Hi"}.get(control.description, "4, 3, 2, 9")
+    if isinstance(control, ipywidgets.ToggleButtons | ipywidgets.SelectionSlider):
+        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        return values[values.index(control.value) - 1]
+    return control.value + control.step if control.value < control.max else control.min
+
+
+@every_explorer
+def test_shown_again_it_closes_the_first_and_all_its_parts(name, explore):
+    explore(name)
+    gc.collect()
+    widgets_open, figures = len(ipywidgets.widgets.widget._instances), count_figures()
+    for _ in range(3):
+        explore(name)
+    gc.collect()
+    assert len(ipywidgets.widgets.widget._instances) == widgets_open
+    assert count_figures() == figures
+
+
+def count_figures():
+    return sum(type(thing) is Figure for thing in gc.get_objects())
+
+
+@every_explorer
+def test_two_hundred_moves_take_less_than_20_megabytes(name, explore):
+    explorer = explore(name)
+    control = explorer.controls["written"] if name == "generation_explorer" else next(iter(explorer.controls.values()))
+    values = [control.value, another_value(control)]
+
+    def move(times):
+        for i in range(times):
+            control.value = values[(i + 1) % 2]
+        gc.collect()
+        return psutil.Process().memory_info().rss
+
+    before = move(20)  # what matplotlib and PyTorch keep from the first time on does not count
+    assert move(200) - before < 20 * MEGABYTE
+
+
+@every_explorer
+def test_leaves_the_notebooks_random_numbers_alone(name, explore):
+    torch.manual_seed(7)
+    explore(name)
+    drawn = torch.rand(3)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(3))
+
+
+@pytest.mark.parametrize(("name", "control", "value", "problem"), [
+    ("token_explorer", "text", "", "text is empty"),
+    ("token_explorer", "text", "x" * 401, "the text has 401 characters; 400 fit here"),
+    ("attention_explorer", "text", "a" + " b" * 12, "the sentence has 13 tokens; 10 fit"),
+    ("norm_axis_explorer", "token_0", "1, 2", "'1, 2' must be four numbers"),
+    ("norm_axis_explorer", "token_0", "1, 2, 3, 1e9", "from -1000 to 1000"),
+    ("norm_axis_explorer", "token_0", "1, 2, 3, nan", "from -1000 to 1000"),
+    ("norm_axis_explorer", "token_0", "one", "'one' is not four numbers"),
+    ("config_explorer", "n_heads", 20, "emb_dim=768 is not divisible by n_heads=20"),
+    ("size_explorer", "n_heads", 20, "emb_dim=768 is not divisible by n_heads=20"),
+    ("generation_explorer", "prompt", "", "text is empty"),
+    ("generation_explorer", "prompt", "x" * 401, "the prompt has 401 characters; 400 fit here"),
+])  # fmt: skip
+def test_what_cannot_be_is_said_and_the_last_good_view_stays(name, control, value, problem, explore):
+    explorer = explore(name)
+    before, good = explorer._picture.value, explorer.controls[control].value
+    explorer.controls[control].value = value
+    said = explorer._problem.value.replace("&#x27;", "'")
+    assert "Not possible" in said and problem in said
+    assert explorer._picture.value == before
+    explorer.controls[control].value = good
+    assert explorer._problem.value == ""
+
+
+@pytest.mark.parametrize("name", ["token_explorer", "attention_explorer", "generation_explorer"])
+def test_what_is_typed_is_shown_as_text(name, explore):
+    explorer = explore(name)
+    control = explorer.controls.get("text") or explorer.controls["prompt"]
+    control.value = '<i x="1">&'
+    assert explorer._problem.value == ""
+    for sign in ("<i", 'x="1'):
+        assert sign not in explorer._picture.value.replace("<img", "").replace("style=", "")
+
+
+def test_layer_norm_explorer_computes_layer_norm(explore):
+    explorer = explore("layer_norm_explorer")
+    explorer.controls["x0"].value = 8.0
+    explorer.controls["scale"].value = 2.0
+    expected = 2 * F.layer_norm(torch.tensor([8.0, -1.0, 0.5, 2.0]), (4,))
+    assert f"After: mean {0:.2f}, variance {expected.var(correction=0):.2f}" in explorer.words
+
+
+def test_norm_axis_explorer_takes_rows_or_columns(explore):
+    explorer = explore("norm_axis_explorer")
+    explorer.controls["along"].value = "batch norm"
+    assert "every feature has mean 0 (0.0, 0.0, 0.0, 0.0)" in explorer.words
+    explorer.controls["token_1"].value = "1, 2, 3, 4"
+    explorer.controls["token_2"].value = "1, 2, 3, 4"
+    assert "Token 0 is now 0.0, 0.0, 0.0, 0.0" in explorer.words  # all tokens equal
+
+
+@pytest.mark.parametrize(("function", "expected"), [
+    ("GELU, tanh form (GPT-2)", (-0.045, -0.086)), ("GELU, exact", (-0.046, -0.085)), ("ReLU", (0.0, 0.0)),
+    ("SiLU", (-0.238, -0.091)), ("SwiGLU gate", (-0.477, -0.182)),
+])  # fmt: skip
+def test_activation_explorer_gives_value_and_slope(function, expected, explore):
+    explorer = explore("activation_explorer")
+    explorer.controls["value"].value = 2.0
+    explorer.controls["function"].value = function
+    explorer.controls["x"].value = -2.0
+    output, slope = expected
+    assert f"the output is {output:.3f} and the slope is {slope:.3f}" in explorer.words
+
+
+def test_gelu_error_explorer_finds_the_published_number_good(explore):
+    explorer = explore("gelu_error_explorer")
+
+    def error(coefficient):
+        explorer.controls["coefficient"].value = coefficient
+        return float(re.search(r"wrong by (\S+)", explorer.words)[1])
+
+    assert error(0.0445) < 0.0005 < error(0.06) and error(0.0445) < error(0.03)
+
+
+def test_feed_forward_explorer_fits_better_with_more_units(explore):
+    explorer = explore("feed_forward_explorer")
+    errors = []
+    for expansion in range(1, 9):
+        explorer.controls["expansion"].value = expansion
+        errors.append(float(re.search(r"misses the sine by (\S+)", explorer.words)[1]))
+    assert errors == sorted(errors, reverse=True) and errors[0] > 0.4 and errors[-1] == 0
+    assert f"{gptcore.parameter_table(gptcore.GPT_CONFIG_124M)['feed-forward'] // 12 * 2 - 768:,}" in explorer.words
+
+
+def test_gradient_explorer_shows_that_shortcuts_help(explore):
+    explorer = explore("gradient_explorer")
+
+    def ratio():
+        return float(re.search(r"a ratio of (\S+)\.( |$)", explorer.words)[1])
+
+    explorer.controls["depth"].value = 24
+    assert ratio() < 1e-8
+    explorer.controls["shortcut"].value = True
+    assert 0.5 < ratio() < 2
+
+
+def test_attention_explorer_is_causal_only_with_the_mask(explore):
+    explorer = explore("attention_explorer")
+    for head in range(4):
+        explorer.controls["head"].value = head
+        explorer.controls["mask"].value = True
+        assert "on the future: 0%" in explorer.words
+        explorer.controls["mask"].value = False
+        assert float(re.search(r"future: (\d+)%", explorer.words)[1]) > 20
+
+
+def test_attention_without_scaling_prefers_one(explore):
+    explorer = explore("attention_explorer")
+
+    def largest():
+        return float(re.search(r"largest weight, (\S+),", explorer.words)[1])
+
+    scaled = largest()
+    explorer.controls["scaling"].value = False
+    assert largest() > scaled + 0.1
+
+
+@pytest.mark.parametrize(("norm_place", "shortcut", "length"), [
+    ("before (GPT-2)", True, 9.3), ("before (GPT-2)", False, 1.2), ("after (2017)", True, 6.9),
+    ("off", False, 0.35), ("off", True, 11),
+])  # fmt: skip
+def test_residual_stream_explorer_measures_its_length(norm_place, shortcut, length, explore):
+    explorer = explore("residual_stream_explorer")
+    explorer.controls["norm_place"].value = norm_place
+    explorer.controls["shortcut"].value = shortcut
+    assert f"and {length} after block 12" in explorer.words
+
+
+def test_size_explorer_counts_as_accounting_does(explore):
+    explorer = explore("size_explorer")
+    cfg = gptcore.GPT_CONFIG_1542M
+    for name in ("n_heads", "emb_dim", "n_layers"):
+        explorer.controls[name].value = cfg[name]
+    explorer.controls["emb_dim"].value = 1600
+    needs = [
+        sum(gptcore.memory_bytes(cfg, tied=True, num_tokens=1024, training=t).values()) / 1e9 for t in (False, True)
+    ]
+    assert f"{gptcore.count_parameters(cfg, tied=True):,} parameters" in explorer.words
+    assert f"{needs[0]:.2f} GB to run, {needs[1]:.2f} GB to train" in explorer.words
+
+
+def test_generation_explorer_writes_what_the_greedy_loop_writes(model, explore):
+    explorer = explore("generation_explorer")
+    explorer.controls["written"].value = 5
+    written = gptcore.generate_text_simple(model, gptcore.text_to_token_ids("Hello, I am"), 5, context_size=32)
+    assert gptcore.token_ids_to_text(written) in explorer.words
+    with torch.no_grad():
+        probabilities = model(written)[0, -1].softmax(dim=-1)
+    assert f"Entropy {torch.special.entr(probabilities).sum():.2f}" in explorer.words
+    explorer.controls["written"].value = 0
+    assert "0 tokens written" in explorer.words and explorer.words.endswith("The text: Hello, I am")
+
+
+def test_a_live_figure_changes_its_pixels_with_its_data_and_nothing_else():
+    figure = live.LiveFigure("A line.")
+    plots.lines(figure.axes, [0, 1], {"": [0, 1]}, title="t", xlabel="x", ylabel="y")
+    first, _ = figure.reading("up")
+    (line,) = figure.axes.lines
+    line.set_ydata([1, 0])
+    second, alt = figure.reading("down")
+    line.set_ydata([0, 1])
+    third, _ = figure.reading("up")
+    assert first == third != second and alt == "A line. down"
+
+
+def test_a_live_figure_draws_its_frame_again_when_a_title_changes():
+    figure = live.LiveFigure("A line.")
+    plots.lines(figure.axes, [0, 1], {"": [0, 1]}, title="one", xlabel="x", ylabel="y")
+    first, _ = figure.reading("same")
+    figure.axes.set_title("another")
+    assert figure.reading("same")[0] != first
+
+
+def test_a_live_figure_needs_labels():
+    with pytest.raises(ValueError, match="xlabel and ylabel"):
+        figure = live.LiveFigure("Nothing.")
+        figure.axes.set_title("t")
+        figure.reading("nothing")
