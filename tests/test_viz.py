@@ -150,6 +150,8 @@ def test_the_map_lights_the_parts_of_a_notebook(shown):
     texts = [e for e in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert [e.text for e in texts if e.get("font-weight") == "bold"] == ["layer norm", "layer norm", "final layer norm"]
     assert shown[0].alt.endswith("Lit here: layer norm, final layer norm.") and "Lit" not in shown[1].alt
+    assert shown[0].html.count("<a href=") == len(texts) / 2  # a name and a number in each box
+    assert '<a href="06_causal_attention.ipynb" title="attention: notebook 06"' in shown[0].html
     assert b"bold" not in decoded(shown[1])[1]
 
 

@@ -66,20 +66,23 @@ def figure(alt, *, rows=1, columns=1, size=None):
         raise ValueError("alt is empty; say in a sentence or two what the figure shows")
     # Here and not above: matplotlib takes 35 MB, and a notebook that holds a large model may draw without it.
     import matplotlib as mpl
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     width, height = size or (7.2, 3.4 * rows)
     with mpl.rc_context(LOOK):
-        fig = Figure(figsize=(width, height), layout="constrained")
+        fig = Figure(figsize=(width, height), dpi=PICTURE_DPI, layout="constrained")
+        canvas = FigureCanvasAgg(fig)
         axes = fig.subplots(rows, columns)
         yield axes
         for ax in fig.axes:
             check_labels(ax)
-        pixels = io.BytesIO()
-        fig.savefig(pixels, format="png", dpi=PICTURE_DPI)
+        canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     png = io.BytesIO()
-    Image.open(pixels).convert("RGB").quantize(PICTURE_COLOURS).save(png, format="png", optimize=True)
+    pixels.quantize(PICTURE_COLOURS).save(png, format="png", optimize=True)
     display(Picture(png.getvalue(), "image/png", alt, width=round(width * PIXELS_PER_INCH)))
 
 
