@@ -26,15 +26,15 @@ def feed_forward_explorer(emb_dim=768):
     target_line, fit_line = left.lines
     left.legend(loc="lower right")
     left.set_ylim(-1.8, 1.8)
-    price = ["parameters", "multiply-adds\nper token"]
+    price = ["parameters", "FLOP\nper token"]
     plots.bars(right, price, {"": [1.0, 1.0]}, values=".2f", title=f"price at emb_dim {emb_dim}", xlabel="kind",
                ylabel="millions")  # fmt: skip
-    right.set_ylim(0, 11)
+    right.set_ylim(0, 22)
     first = torch.randn(8 * _UNITS, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(123))
 
     def view(expansion, curve):
-        weights = first[: expansion * _UNITS]
-        hidden = F.gelu(3 * weights[:, 0] * (x[:, None] - 3 * weights[:, 1].tanh()), approximate="tanh")
+        slopes, places = first[: expansion * _UNITS].unbind(dim=1)
+        hidden = F.gelu(3 * slopes * (x[:, None] - 3 * places.tanh()), approximate="tanh")
         hidden = torch.cat([hidden, torch.ones_like(x)[:, None]], dim=1)  # and the output's bias
         target = CURVES[curve](x)
         # The first layer stays random; the best second layer for it is found at once, without training steps.
@@ -42,11 +42,12 @@ def feed_forward_explorer(emb_dim=768):
         error = (fit[:, 0] - target).square().mean().sqrt().item()
         target_line.set_ydata(target)
         fit_line.set_ydata(fit[:, 0])
-        multiply_adds = 2 * expansion * emb_dim**2
-        parameters = multiply_adds + (expansion + 1) * emb_dim
-        move_bars(right, [parameters / 1e6, multiply_adds / 1e6], ".2f")
+        weights = 2 * expansion * emb_dim**2
+        parameters = weights + (expansion + 1) * emb_dim
+        flop = 2 * weights  # a multiplication and an addition for each
+        move_bars(right, [parameters / 1e6, flop / 1e6], ".2f")
         return figure.reading(
-            f"Expansion {expansion}: {parameters:,} parameters in each block. "
+            f"Expansion {expansion}: {parameters:,} parameters in each block, {flop:,} FLOP for each token. "
             f"A network with {expansion * _UNITS} hidden units misses the {curve} by {error:.2f} on average (RMS)."
         )
 
