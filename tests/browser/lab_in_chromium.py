@@ -159,13 +159,18 @@ class ExplorerOnPage:
         self.explorer.get_by_role("button", name=name).focus()
         self.page.keyboard.press("Enter")
 
+    def says(self, *words):
+        """Wait until each of these texts stands there."""
+        for text in words:
+            expect(self.explorer).to_contain_text(text, timeout=20_000)
+
     def shows(self, *words):
-        """Wait until these words stand there, and in the picture's alternative text, if there is a picture."""
-        for word in words:
-            expect(self.explorer).to_contain_text(word, timeout=20_000)
-            if self.explorer.locator("img").count() and "Not possible" not in self.explorer.inner_text():
-                alts = [picture.get_attribute("alt") for picture in self.explorer.locator("img").all()]
-                assert any(word in alt for alt in alts), alts
+        """The same, and that a picture's alternative text says so too, if there is a picture."""
+        self.says(*words)
+        pictures = self.explorer.locator("img").all()
+        if pictures and "Not possible" not in self.explorer.inner_text():
+            alts = " ".join(picture.get_attribute("alt") for picture in pictures)
+            assert all(text in alts for text in words), alts
 
     def picture(self):
         return self.explorer.locator("img").first.get_attribute("src")
