@@ -1,9 +1,11 @@
 """The tests can fail: faults that people really make, put into a copy of gptcore one by one, are all caught."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,22 +98,36 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_caught(fault, tmp_path):
-    module, old, new = FAULTS[fault]
-    shutil.copytree(ROOT / "gptcore", tmp_path / "gptcore", ignore=shutil.ignore_patterns("__pycache__"))
-    file = tmp_path / "gptcore" / f"{module}.py"
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The test runs of all faulty copies, as many at once as there are processors, each on one."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            fault: pool.submit(run_tests_of_copy, *FAULTS[fault], tmp_path_factory.mktemp("copy")) for fault in FAULTS
+        }
+
+
+def run_tests_of_copy(module, old, new, folder):
+    """Run the module's tests on a copy of gptcore in which `old` became `new`."""
+    shutil.copytree(ROOT / "gptcore", folder / "gptcore", ignore=shutil.ignore_patterns("__pycache__"))
+    file = folder / "gptcore" / f"{module}.py"
     source = file.read_text(encoding="utf-8")
     assert source.count(old) == 1, f"{old!r} is not in {module} any more: renew the fault"
     file.write_text(source.replace(old, new), encoding="utf-8")
-    shutil.copy(ROOT / "tests" / f"test_{module}.py", tmp_path)
-    finished = subprocess.run(  # in the copy's folder, so that Python finds the faulty gptcore first
+    shutil.copy(ROOT / "tests" / f"test_{module}.py", folder)
+    return subprocess.run(  # in the copy's folder, so that Python finds the faulty gptcore first
         [sys.executable, "-m", "pytest", "-x", "-q", "-k", "not 124m", f"test_{module}.py"],
         check=False,
-        cwd=tmp_path,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught(fault, runs):
+    finished = runs[fault].result()
     caught_by = re.search(r"FAILED \S+::(\S+)", finished.stdout)
     assert finished.returncode == 1 and caught_by, f"nobody noticed: {finished.stdout[-500:]}"
     print(f"{fault}: caught by {caught_by[1]}")

@@ -24,7 +24,7 @@ def attention_explorer(text="the cat sat and it purred"):
     figure = LiveFigure(
         "Attention weights: a row for each token that looks, a column for each that is looked at.", size=(6.0, 4.4)
     )
-    show_weights = _draw_squares(figure.axes)
+    show_weights = _draw_squares(figure)
 
     def view(text, head, mask, scaling):
         ids = text_to_token_ids(text)
@@ -59,8 +59,9 @@ def attention_explorer(text="the cat sat and it purred"):
     Explorer("attention_explorer", view, controls).show()
 
 
-def _draw_squares(axes):
+def _draw_squares(figure):
     """Draw the heat map once; the function that is returned gives it new weights and tokens."""
+    axes = figure.axes
     plots.heatmap(
         axes,
         torch.eye(MOST_TOKENS),
@@ -77,11 +78,14 @@ def _draw_squares(axes):
     below = {"ha": "right", "va": "top", "rotation": 40, "rotation_mode": "anchor"}
     columns = [axes.text(0, 1.03, "", **below) for _ in range(MOST_TOKENS)]
 
+    figure.rarely_changes([*rows, *columns])
+
     def show_weights(weights, names):
         squares.set_data(weights.numpy())
-        for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
-            name = drawable(names[i]) if i < len(names) else ""
-            row.set(text=name, y=(i + 0.5) / len(names))
-            column.set(text=name, x=(i + 0.5) / len(names))
+        labels = [drawable(name) for name in names] + [""] * (MOST_TOKENS - len(names))
+        if labels != [row.get_text() for row in rows]:
+            for i, label in enumerate(labels):
+                rows[i].set(text=label, y=(i + 0.5) / len(names))
+                columns[i].set(text=label, x=(i + 0.5) / len(names))
 
     return show_weights

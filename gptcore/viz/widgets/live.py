@@ -99,7 +99,12 @@ class LiveFigure:
             axes = self._figure.subplots(rows, columns)
         # A list, because Python cannot free a circle of references that runs through an array of NumPy.
         self.axes = axes.tolist() if isinstance(axes, np.ndarray) else axes
-        self._frame = None
+        self._frame = self._bare_frame = None
+        self._rarely_changed = []
+
+    def rarely_changes(self, artists):
+        """Keep these with the frame, as pixels, until one of them changes: names of rows, for example."""
+        self._rarely_changed += artists
 
     def reading(self, words):
         """The picture as it is now with `words` below it, as HTML; and all that it says, in words."""
@@ -113,14 +118,17 @@ class LiveFigure:
 
     def _draw(self):
         with mpl.rc_context(LOOK):
-            if self._frame is None:
+            if self._bare_frame is None:
                 self._begin()
             elif self._figure.stale:
                 self._keep_frame()
+            elif any(artist.stale for artist in self._rarely_changed):
+                self._complete_frame()
             self._canvas.restore_region(self._frame)
             for axes in self._figure.axes:
                 for artist in sorted(_data_of(axes), key=lambda artist: artist.zorder):
-                    axes.draw_artist(artist)
+                    if artist not in self._rarely_changed:
+                        axes.draw_artist(artist)
 
     def _begin(self):
         for axes in self._figure.axes:
@@ -136,6 +144,14 @@ class LiveFigure:
 
     def _keep_frame(self):
         self._canvas.draw()  # leaves out what is animated
+        self._bare_frame = self._canvas.copy_from_bbox(self._figure.bbox)
+        self._complete_frame()
+
+    def _complete_frame(self):
+        self._canvas.restore_region(self._bare_frame)
+        for artist in self._rarely_changed:
+            artist.axes.draw_artist(artist)
+            artist.stale = False  # an empty text would stay stale: it returns before it is drawn
         self._frame = self._canvas.copy_from_bbox(self._figure.bbox)
 
     def _png(self):
