@@ -105,13 +105,14 @@ def size_explorer():
 def _draw_place(axes):
     """Draw the known models on an axis of sizes; returns the arrow that marks yours."""
     known = {f"GPT-2 {name}": count_parameters(cfg, tied=True) for name, cfg in GPT_CONFIGS.items()}
-    known |= {"GPT-3": count_parameters(GPT3, tied=True), "1 million": 1e6, "10 million": 1e7, "10 billion": 1e10}
+    known |= {"GPT-3": count_parameters(GPT3, tied=True), "10 million": 1e7, "10 billion": 1e10}
     (yours,) = axes.plot([0], [1e8], marker=">", markersize=12, color=COLOURS[1])
     axes.set(title="your size (arrow)", xlabel="with tied weights", ylabel="parameters, logarithmic")
-    axes.set(yscale="log", xlim=(-0.5, 0.5), ylim=(1e5, 1e12), xticks=[])
+    axes.set(yscale="log", xlim=(-0.5, 0.5), ylim=(1e6, 1e12), xticks=[])
     axes.set_yticks(list(known.values()), list(known))
     axes.minorticks_off()
     axes.yaxis.tick_right()
+    axes.tick_params(axis="y", labelsize=9)  # the four sizes stand close together
     axes.yaxis.set_label_position("left")
     return yours
 
