@@ -51,9 +51,9 @@ def norm_axis_explorer(rows=("1, 2, 3, 4", "10, 20, 30, 40", "5, 5, 6, 5")):
         "row_names": [f"token {i}" for i in range(len(rows))],
         "column_names": [f"x{i}" for i in range(4)],
     }
-    figure = LiveFigure("Three tokens of four features, before and after normalizing.", columns=2, size=(8.6, 3.4))
+    figure = LiveFigure("Three tokens of four features, before and after normalising.", columns=2, size=(8.6, 3.4))
     before, after = figure.axes
-    for axes, title, values in ((before, "the batch", ""), (after, "normalized", ".1f")):
+    for axes, title, values in ((before, "the batch", ""), (after, "normalised", ".1f")):
         plots.heatmap(axes, start, title=title, xlabel="feature", ylabel="token", values=values, **look)
 
     plots.outline(before, rows=[0], columns=range(4), label="averaged together")
@@ -63,16 +63,16 @@ def norm_axis_explorer(rows=("1, 2, 3, 4", "10, 20, 30, 40", "5, 5, 6, 5")):
         batch = torch.stack([_numbers(row) for row in typed.values()])  # (num_tokens, emb_dim)
         dim = -1 if along == "layer norm" else 0
         variance = batch.var(dim, correction=0, keepdim=True)
-        normalized = (batch - batch.mean(dim, keepdim=True)) / (variance + 1e-5).sqrt()
+        normalised = (batch - batch.mean(dim, keepdim=True)) / (variance + 1e-5).sqrt()
         move_heatmap(before, batch)
         frame.set(width=4 if dim == -1 else 1, height=1 if dim == -1 else len(batch))
-        move_heatmap(after, normalized, ".1f")
-        means = ", ".join(f"{abs(mean):.1f}" for mean in normalized.mean(dim).tolist())
+        move_heatmap(after, normalised, ".1f")
+        means = ", ".join(f"{abs(mean):.1f}" for mean in normalised.mean(dim).tolist())
         what = "token" if dim == -1 else "feature"
-        first = ", ".join(f"{number:.1f}" for number in normalized[0].tolist())
+        first = ", ".join(f"{number:.1f}" for number in normalised[0].tolist())
         return figure.reading(f"{along.capitalize()}: every {what} has mean 0 ({means}). Token 0 is now {first}.")
 
-    controls = {"along": choice("normalize by", ["layer norm", "batch norm"])}
+    controls = {"along": choice("normalise by", ["layer norm", "batch norm"])}
     controls |= {f"token_{i}": text_box(f"token {i}", row) for i, row in enumerate(rows)}
     Explorer("norm_axis_explorer", view, controls).show()
 
