@@ -9,10 +9,11 @@ from gptcore.config import (
     GPT_CONFIGS,
     validate_config,
 )
-from gptcore.generation import generate_text_simple
-from gptcore.model import GELU, FeedForward, GPTModel, LayerNorm, MultiHeadAttention, TransformerBlock
+from gptcore.generation import generate, generate_text_simple, stream
+from gptcore.model import GELU, FeedForward, GPTModel, KVCache, LayerNorm, MultiHeadAttention, TransformerBlock
+from gptcore.stories import get_story_tokenizer, story_token_ids, write_stories
 from gptcore.tokenizer import get_tokenizer, text_to_token_ids, token_ids_to_text
-from gptcore.training import next_token_loss, train
+from gptcore.training import mean_loss, next_token_loss, token_batches, train
 
 __version__ = "1.0.0"
 
@@ -25,18 +26,26 @@ __all__ = [
     "GPT_CONFIG_1542M",
     "FeedForward",
     "GPTModel",
+    "KVCache",
     "LayerNorm",
     "MultiHeadAttention",
     "TransformerBlock",
     "count_parameters",
     "forward_flops",
+    "generate",
     "generate_text_simple",
+    "get_story_tokenizer",
     "get_tokenizer",
+    "mean_loss",
     "memory_bytes",
     "next_token_loss",
     "parameter_table",
+    "story_token_ids",
+    "stream",
     "text_to_token_ids",
+    "token_batches",
     "token_ids_to_text",
     "train",
     "validate_config",
+    "write_stories",
 ]

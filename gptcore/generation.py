@@ -1,11 +1,14 @@
 """Writing text with a GPT, one token at a time.
 
-Notebook: 09_greedy_generation.
+Notebooks: 09_greedy_generation, 12_fast_generation.
 """
+
+import math
 
 import torch
 
 from gptcore.checks import check_count, check_not_nan, check_token_ids
+from gptcore.model import KVCache
 
 
 @torch.no_grad()
@@ -30,3 +33,72 @@ def generate_text_simple(model, idx, max_new_tokens, context_size):
         idx_next = torch.argmax(probas, dim=-1, keepdim=True)  # (batch, 1)
         idx = torch.cat((idx, idx_next), dim=1)
     return idx
+
+
+def generate(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=None, use_cache=True):
+    """Append up to `max_new_tokens` tokens: `generate_text_simple` with a cache, sampling and an end.
+
+    Arguments, errors and the model's mode: see `stream`, which this collects.
+
+    Shapes: idx (batch, num_tokens) -> (batch, num_tokens + at most max_new_tokens).
+    Notebook: 12_fast_generation.
+    """
+    steps = stream(model, idx, max_new_tokens, temperature=temperature, top_k=top_k, eos_id=eos_id, use_cache=use_cache)
+    return torch.cat((idx, *steps), dim=1)
+
+
+def stream(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=None, use_cache=True):
+    """Return an iterator over the new tokens, (batch, 1) each, so that text can be shown while it is written.
+
+    Temperature 0 is greedy; above 0, the next token is drawn from softmax(logits / temperature) of the
+    `top_k` highest scores (None: of all), with torch's random numbers. A row that wrote `eos_id` goes on
+    with `eos_id`; when every row did, the stream ends. The cache saves time and changes no token. It serves
+    until the context is full: then the window slides, all positions change, and each step computes anew.
+
+    Shapes: idx (batch, num_tokens) -> (batch, 1), at most max_new_tokens times.
+    Raises: TypeError or ValueError, at once, for ids or settings that cannot work; later when logits are NaN.
+    Source: top-k sampling: Fan et al. 2018, "Hierarchical Neural Story Generation". Notebook: 12_fast_generation.
+    """
+    vocab_size = model.cfg["vocab_size"]
+    check_token_ids(idx, vocab_size)
+    check_count("max_new_tokens", max_new_tokens, least=0)
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be 0 (greedy) or a positive number such as 0.8, got {temperature}")
+    if top_k is not None:
+        check_count("top_k", top_k, least=1)
+    if eos_id is not None:
+        check_count("eos_id", eos_id, least=0)
+    return _steps(model, idx, max_new_tokens, temperature, top_k, eos_id, use_cache)
+
+
+def _steps(model, idx, max_new_tokens, temperature, top_k, eos_id, use_cache):
+    context_length = model.cfg["context_length"]
+    weight = model.tok_emb.weight
+    cache = KVCache(model.cfg, len(idx), weight.dtype, weight.device) if use_cache else None
+    new = idx = idx[:, -context_length:]
+    has_ended = torch.zeros(len(idx), 1, dtype=torch.bool, device=idx.device)
+    for _ in range(max_new_tokens):
+        with torch.inference_mode():
+            if cache is not None and cache.num_tokens + new.shape[1] <= context_length:
+                hidden = model.hidden_states(new, cache)
+            else:
+                hidden = model.hidden_states(idx)
+            logits = model.out_head(hidden[:, -1, :])  # the head reads the last position only: (batch, vocab_size)
+            check_not_nan(logits)
+            new = _choose(logits, temperature, top_k)  # (batch, 1)
+            if eos_id is not None:
+                new = torch.where(has_ended, eos_id, new)
+                has_ended = has_ended | (new == eos_id)
+            idx = torch.cat((idx, new), dim=1)[:, -context_length:]
+        yield new.clone()  # made outside inference mode: an ordinary tensor, for any later use
+        if has_ended.all():
+            return
+
+
+def _choose(logits, temperature, top_k):
+    if temperature == 0:
+        return torch.argmax(logits, dim=-1, keepdim=True)
+    if top_k is not None and top_k < logits.shape[-1]:
+        lowest_kept = torch.topk(logits, top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < lowest_kept, -torch.inf)
+    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), num_samples=1)

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from gptcore.checks import check_count, check_features, check_token_ids
 from gptcore.config import validate_config
+from gptcore.linear import Linear  # nn.Linear, quicker for a few tokens: notebook 12
 
 FEED_FORWARD_EXPANSION = 4  # GPT-2 and the Transformer paper (section 3.3) make the hidden layer 4 times as wide
 
@@ -85,9 +86,9 @@ class FeedForward(nn.Module):
         self.emb_dim = cfg["emb_dim"]
         hidden_dim = FEED_FORWARD_EXPANSION * self.emb_dim
         self.layers = nn.Sequential(
-            nn.Linear(self.emb_dim, hidden_dim),
+            Linear(self.emb_dim, hidden_dim),
             GELU(),
-            nn.Linear(hidden_dim, self.emb_dim),
+            Linear(hidden_dim, self.emb_dim),
         )
 
     def forward(self, x):
@@ -118,12 +119,12 @@ class MultiHeadAttention(nn.Module):
         self.context_length = context_length
         self.dropout = dropout
         self.num_heads = num_heads
-        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
-        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
-        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
-        self.out_proj = nn.Linear(d_out, d_out)
+        self.W_query = Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = Linear(d_in, d_out, bias=qkv_bias)
+        self.out_proj = Linear(d_out, d_out)
 
-    def forward(self, x):
+    def forward(self, x, cache=None, block_index=0):
         check_features(x, self.d_in)
         if x.ndim != 3 or x.shape[1] > self.context_length:
             raise ValueError(
@@ -133,13 +134,71 @@ class MultiHeadAttention(nn.Module):
         queries = self._split_heads(self.W_query(x))
         keys = self._split_heads(self.W_key(x))
         values = self._split_heads(self.W_value(x))
+        if cache is not None:
+            keys, values = cache.extend(block_index, keys, values)  # those of all tokens so far
+        num_new, num_seen = queries.shape[2], keys.shape[2]
+        mask = None  # a single new token may look at all that came before it
+        if 1 < num_new < num_seen:
+            mask = torch.ones(num_new, num_seen, dtype=torch.bool, device=x.device).tril(num_seen - num_new)
         context = F.scaled_dot_product_attention(
-            queries, keys, values, dropout_p=self.dropout if self.training else 0.0, is_causal=True
+            queries,
+            keys,
+            values,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=num_new == num_seen,
         )
         return self.out_proj(context.transpose(1, 2).flatten(2))  # heads side by side: (batch, num_tokens, d_out)
 
     def _split_heads(self, x):
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (batch, num_heads, num_tokens, head_dim)
+
+
+class KVCache:
+    """The keys and values of the tokens that a model has seen, so that no later token computes them again.
+
+    Hand the same cache to `model(new_ids, cache)` with only the new tokens each time. It has room for
+    `context_length` tokens: `num_tokens` are in it.
+
+    Shapes: keys and values of each block (batch, n_heads, context_length, head_dim).
+    Raises: ValueError when more tokens come than there is room for, or those of another batch size or model.
+    Source: Shazeer 2019, "Fast Transformer Decoding", section 2.4. Notebook: 12_fast_generation.
+    """
+
+    def __init__(self, cfg, batch_size=1, dtype=None, device=None):
+        cfg = validate_config(cfg)
+        check_count("batch_size", batch_size, least=1)
+        head_dim = cfg["emb_dim"] // cfg["n_heads"]
+        self.context_length = cfg["context_length"]
+        shape = (batch_size, cfg["n_heads"], self.context_length, head_dim)
+        self.keys, self.values = (
+            [torch.empty(shape, dtype=dtype, device=device) for _ in range(cfg["n_layers"])] for _ in range(2)
+        )
+        self.num_tokens = 0
+
+    def check_room(self, num_new):
+        if self.num_tokens + num_new > self.context_length:
+            raise ValueError(
+                f"{num_new} new tokens do not fit: the cache holds {self.num_tokens} of "
+                f"context_length={self.context_length}; start a new KVCache with the last tokens of the text"
+            )
+
+    def extend(self, block_index, keys, values):
+        """Write one block's new keys and values behind the old ones; return a view of old and new.
+
+        Shapes: (batch, n_heads, num_new, head_dim) -> (batch, n_heads, num_tokens + num_new, head_dim).
+        """
+        start, num_new = self.num_tokens, keys.shape[2]
+        all_keys, all_values = self.keys[block_index], self.values[block_index]
+        room = all_keys.narrow(2, start, num_new)
+        if room.shape != keys.shape:
+            raise ValueError(
+                f"the cache has room for keys (batch, n_heads, num_tokens, head_dim) = {tuple(room.shape)}, "
+                f"got {tuple(keys.shape)}; make it with the model's cfg and the batch size of the ids"
+            )
+        room.copy_(keys)
+        all_values.narrow(2, start, num_new).copy_(values)
+        return all_keys.narrow(2, 0, start + num_new), all_values.narrow(2, 0, start + num_new)
 
 
 class TransformerBlock(nn.Module):
@@ -169,14 +228,16 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(cfg["emb_dim"])
         self.drop_shortcut = nn.Dropout(cfg["drop_rate"])
 
-    def forward(self, x):
-        x = x + self.drop_shortcut(self.att(self.norm1(x)))
+    def forward(self, x, cache=None, block_index=0):
+        x = x + self.drop_shortcut(self.att(self.norm1(x), cache, block_index))
         x = x + self.drop_shortcut(self.ff(self.norm2(x)))
         return x
 
 
 class GPTModel(nn.Module):
     """The whole GPT: for each position, a score for every token that could come next.
+
+    With a `KVCache`, in_idx holds only the tokens that come after those in the cache.
 
     Shapes: in_idx (batch, num_tokens), whole numbers -> logits (batch, num_tokens, vocab_size).
     Raises: TypeError or ValueError for token ids that are not whole numbers from 0 to vocab_size - 1,
@@ -192,17 +253,41 @@ class GPTModel(nn.Module):
         self.drop_emb = nn.Dropout(cfg["drop_rate"])
         self.trf_blocks = nn.ModuleList(TransformerBlock(cfg) for _ in range(cfg["n_layers"]))
         self.final_norm = LayerNorm(cfg["emb_dim"])
-        self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
+        self.out_head = Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
 
-    def forward(self, in_idx):
+    @classmethod
+    def from_pretrained(cls, source):
+        """Return a model, in eval mode, with published weights.
+
+        `source` is "gpt2", "gpt2-medium", "gpt2-large" or "gpt2-xl" (fetched once from the Hugging Face hub),
+        "stories" (a small model that ships with gptcore), or a folder with config.json and model.safetensors
+        as transformers writes them.
+
+        Raises: ConnectionError without a network; ValueError, before anything is loaded, for what does not fit.
+        Notebook: 11_gpt2_weights.
+        """
+        from gptcore.pretrained import load_pretrained  # here: that module imports this one
+
+        return load_pretrained(source).eval()
+
+    def forward(self, in_idx, cache=None):
+        return self.out_head(self.hidden_states(in_idx, cache))  # (batch, num_tokens, vocab_size)
+
+    def hidden_states(self, in_idx, cache=None):
+        """All but the output head: (batch, num_tokens) -> (batch, num_tokens, emb_dim)."""
         check_token_ids(in_idx, self.cfg["vocab_size"], self.cfg["context_length"])
-        positions = torch.arange(in_idx.shape[1], device=in_idx.device)
+        start = 0
+        if cache is not None:
+            cache.check_room(in_idx.shape[1])
+            start = cache.num_tokens
+        positions = torch.arange(start, start + in_idx.shape[1], device=in_idx.device)
         x = self.tok_emb(in_idx) + self.pos_emb(positions)  # (batch, num_tokens, emb_dim)
         x = self.drop_emb(x)
-        for block in self.trf_blocks:
-            x = block(x)
-        x = self.final_norm(x)
-        return self.out_head(x)  # (batch, num_tokens, vocab_size)
+        for block_index, block in enumerate(self.trf_blocks):
+            x = block(x, cache, block_index)
+        if cache is not None:
+            cache.num_tokens += in_idx.shape[1]  # here, when all blocks have theirs
+        return self.final_norm(x)
 
     def tie_weights(self):
         """Make the output head use the token embedding's weights, as OpenAI's GPT-2 does; returns the model.

@@ -29,7 +29,7 @@ def get_tokenizer():
     >>> get_tokenizer().encode("Hello, I am")
     [15496, 11, 314, 716]
     """
-    ranks = _read_ranks(RANKS_FILE)
+    ranks = read_ranks(RANKS_FILE, RANKS_SHA256)
     return tiktoken.Encoding(
         name="gpt2",
         pat_str=r50k_pat_str,
@@ -74,17 +74,17 @@ def token_ids_to_text(token_ids, tokenizer=None):
     return tokenizer.decode(token_ids[0].tolist())
 
 
-def _read_ranks(path):
-    """Read lines of "base64-bytes rank" after comparing the file's checksum."""
-    mend = "restore it with `git checkout -- gptcore/data/gpt2.tiktoken`, or install gptcore again"
+def read_ranks(path, expected_sha256):
+    """Return {token bytes: rank} from lines of "base64-bytes rank", after comparing the file's checksum."""
+    mend = "restore it with `git checkout -- gptcore/data`, or install gptcore again"
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise ValueError(f"GPT-2's vocabulary file {path} is missing; {mend}") from None
+        raise ValueError(f"the vocabulary file {path} is missing; {mend}") from None
     sha256 = hashlib.sha256(data).hexdigest()
-    if sha256 != RANKS_SHA256:
+    if sha256 != expected_sha256:
         raise ValueError(
-            f"GPT-2's vocabulary file {path} is damaged: {len(data):,} bytes with sha256 {sha256}, "
-            f"expected {RANKS_SHA256}; {mend}"
+            f"the vocabulary file {path} is damaged: {len(data):,} bytes with sha256 {sha256}, "
+            f"expected {expected_sha256}; {mend}"
         )
     return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in data.splitlines())}

@@ -1,6 +1,6 @@
 """The one training loop, used by every notebook that trains.
 
-Notebooks: 02_layer_norm, 03_activations, 04_feed_forward, 07_transformer_block.
+Notebooks: 02_layer_norm, 03_activations, 04_feed_forward, 07_transformer_block, 10_why_training_matters.
 """
 
 import math
@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from gptcore.checks import check_count
+
+PIECES_AT_A_TIME = 32  # keeps the logits of a large vocabulary small
 
 
 def next_token_loss(logits, targets):
@@ -26,11 +28,62 @@ def next_token_loss(logits, targets):
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
-def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=True):
+def token_batches(token_ids, context_length, batch_size, seed=123):
+    """Return a function that draws (inputs, targets) from one long row of token ids, for `train`.
+
+    Each draw takes `batch_size` pieces that begin anywhere; the targets are the inputs moved one token on.
+
+    Shapes: token_ids (num_tokens,) -> inputs and targets (batch_size, context_length).
+    Raises: ValueError when there are fewer than context_length + 1 ids.
+    """
+    if len(token_ids) <= context_length:
+        raise ValueError(
+            f"{len(token_ids)} token ids cannot fill a piece of context_length={context_length} and its targets; "
+            f"take a longer text or a shorter context"
+        )
+    draw = torch.Generator().manual_seed(seed)
+    places = torch.arange(context_length + 1)
+
+    def sample_batch():
+        starts = torch.randint(len(token_ids) - context_length, (batch_size, 1), generator=draw)
+        pieces = token_ids[starts + places]  # (batch_size, context_length + 1)
+        return pieces[:, :-1], pieces[:, 1:]
+
+    return sample_batch
+
+
+@torch.no_grad()
+def mean_loss(model, token_ids, context_length):
+    """Return the mean loss, in nats per token, over one row of token ids cut into pieces; in eval mode.
+
+    Shapes: token_ids (num_tokens,) -> one number; the last, shorter piece is left out.
+    Raises: ValueError when there are fewer than context_length + 1 ids.
+    """
+    num_pieces = (len(token_ids) - 1) // context_length
+    if num_pieces == 0:
+        raise ValueError(
+            f"{len(token_ids)} token ids cannot fill one piece of context_length={context_length} and its targets"
+        )
+    inputs = token_ids[: num_pieces * context_length].view(num_pieces, context_length)
+    targets = token_ids[1 : num_pieces * context_length + 1].view(num_pieces, context_length)
+    was_training = model.training
+    model.eval()
+    try:
+        losses = [
+            next_token_loss(model(some), wanted).item() * len(some)
+            for some, wanted in zip(inputs.split(PIECES_AT_A_TIME), targets.split(PIECES_AT_A_TIME), strict=True)
+        ]
+    finally:
+        model.train(was_training)
+    return sum(losses) / num_pieces
+
+
+def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=True, watch=None):
     """Train `model` with AdamW and return the loss of every step.
 
     `sample_batch()` returns the next (inputs, targets); the loss is `loss_fn(model(inputs), targets)`.
-    A progress bar shows while it runs. The model's train/eval mode is put back at the end.
+    A progress bar shows while it runs; `watch(losses)`, when given, is called after each step.
+    The model's train/eval mode is put back at the end.
 
     Raises: TypeError or ValueError for counts or a learning rate that cannot work, or when the loss
     stops being a finite number.
@@ -58,6 +111,8 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            if watch is not None:
+                watch(losses)
     finally:
         model.train(was_training)
     return losses

@@ -32,7 +32,12 @@ def explore(model, capsys):
 
     def show(name):
         function = getattr(widgets, name)
-        assert (function(model) if name == "generation_explorer" else function()) is None, "Out[] would keep it"
+        arguments = {
+            "generation_explorer": [model],
+            "sampling_explorer": [model],
+            "ablation_explorer": [model, "Hi you"],
+        }
+        assert function(*arguments.get(name, [])) is None, "Out[] would keep it"
         return next(reversed(live._shown.values()))
 
     yield show
@@ -134,6 +139,9 @@ def test_leaves_the_notebooks_random_numbers_alone(name, explore):
     ("config_explorer", "n_heads", 20, "emb_dim=768 is not divisible by n_heads=20"),
     ("size_explorer", "n_heads", 20, "emb_dim=768 is not divisible by n_heads=20"),
     ("generation_explorer", "prompt", "", "text is empty"),
+    ("sampling_explorer", "prompt", "", "text is empty"),
+    ("ablation_explorer", "text", "x" * 401, "the text has 401 characters; 400 fit here"),
+    ("ablation_explorer", "text", " a" * 40, "40 tokens are more than context_length=32"),
     ("generation_explorer", "prompt", "x" * 401, "the prompt has 401 characters; 400 fit here"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said_and_the_last_good_view_stays(name, control, value, problem, explore):
@@ -147,7 +155,9 @@ def test_what_cannot_be_is_said_and_the_last_good_view_stays(name, control, valu
     assert explorer._problem.value == ""
 
 
-@pytest.mark.parametrize("name", ["token_explorer", "attention_explorer", "generation_explorer"])
+@pytest.mark.parametrize(
+    "name", ["token_explorer", "attention_explorer", "generation_explorer", "sampling_explorer", "ablation_explorer"]
+)
 def test_what_is_typed_is_shown_as_text(name, explore):
     explorer = explore(name)
     control = explorer.controls.get("text") or explorer.controls["prompt"]
@@ -276,6 +286,83 @@ def test_generation_explorer_writes_what_the_greedy_loop_writes(model, explore):
     assert f"Entropy {torch.special.entr(probabilities).sum():.2f}" in explorer.words
     explorer.controls["written"].value = 0
     assert "0 tokens written" in explorer.words and explorer.words.endswith("The text: Hello, I am")
+
+
+def test_generation_explorer_takes_the_models_own_tokenizer(capsys):
+    tokenizer, prompt = gptcore.get_story_tokenizer(), "<|endoftext|>The fox"
+    story_model = gptcore.GPTModel.from_pretrained("stories")
+    widgets.generation_explorer(story_model, prompt, tokenizer)
+    explorer = next(reversed(live._shown.values()))
+    explorer.controls["written"].value = 4
+    written = gptcore.generate(story_model, gptcore.text_to_token_ids(prompt, tokenizer), 4)
+    assert gptcore.token_ids_to_text(written, tokenizer) in explorer.words
+
+
+def test_sampling_explorer_shows_the_probabilities_that_are_drawn_from(model, explore):
+    explorer = explore("sampling_explorer")
+    with torch.no_grad():
+        logits = model(gptcore.text_to_token_ids("One day"))[0, -1]
+    for temperature, top_k, count in ((0.0, None, 1), (1.0, None, 50257), (2.0, 3, 3), (0.5, 10, 10), (0.0, 10, 1)):
+        explorer.controls["temperature"].value, explorer.controls["top_k"].value = temperature, top_k
+        kept = logits.topk(top_k or len(logits)).values
+        share = 1.0 if temperature == 0 else (kept / temperature).softmax(dim=-1)[0].item()
+        assert f"{count} tokens can come next" in explorer.words and f"{100 * share:.0f}%" in explorer.words
+    before = explorer.words
+    again = next(part for part in explorer.children[0].children if getattr(part, "description", "") == "Draw again")
+    again.click()
+    assert explorer.words == before  # greedy: nothing is drawn
+    explorer.controls["temperature"].value, explorer.controls["top_k"].value = 1.0, None
+    before = explorer.words
+    again.click()
+    assert explorer.words != before
+
+
+@torch.no_grad()
+def test_what_is_switched_off_is_off_and_only_inside(model):
+    from gptcore.viz.widgets.ablation import switched_off
+
+    ids = gptcore.text_to_token_ids("One day Anna met a fox")
+    whole = model(ids)
+    block = model.trf_blocks[0]
+    x = model.tok_emb(ids) + model.pos_emb(torch.arange(ids.shape[1]))
+
+    def finish(x):
+        return model.out_head(model.final_norm(x))
+
+    att = block.att(block.norm1(x))
+    expected = {
+        "nothing": whole,
+        "attention": finish(x + block.ff(block.norm2(x))),
+        "feed-forward": finish(x + att),
+        "shortcut": finish(att + block.ff(block.norm2(att))),
+    }
+    for part, logits in expected.items():
+        with switched_off(model, part, block=0, head=0):
+            torch.testing.assert_close(model(ids), logits)
+    torch.testing.assert_close(model(ids), whole)
+    with switched_off(model, "head", block=0, head=1):
+        silenced = model(ids)
+    weight = block.att.out_proj.weight.clone()
+    block.att.out_proj.weight[:, 8:] = 0  # head 1 of two, of width 8
+    torch.testing.assert_close(model(ids), silenced)
+    block.att.out_proj.weight.copy_(weight)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_training_view_looks_first_last_and_between(hidden, capsys, monkeypatch):
+    from gptcore.viz.widgets.training import TrainingView
+
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    if hidden:
+        monkeypatch.setenv("TQDM_DISABLE", "1")
+    answers = iter([(3.0, "a"), (2.0, "<b>"), (1.0, "c")])
+    view = TrainingView(11, look=lambda: next(answers), num_looks=3)
+    for step in range(1, 12):
+        view([4.0] * step)
+        if step == 7 and not hidden:
+            assert "validation loss 2.00" in view._page.value and "&lt;b&gt;" in view._page.value
+    assert (view.steps, view.validation, view.samples) == ([1, 6, 11], [3.0, 2.0, 1.0], ["a", "<b>", "c"])
+    assert (view._page is None) is hidden
 
 
 def test_a_live_figure_changes_its_pixels_with_its_data_and_nothing_else():

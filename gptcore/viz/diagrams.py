@@ -25,6 +25,9 @@ _MAP_BOXES = (
     (594, 168, 166, "final layer norm", "02"),
     (594, 108, 166, "GPT model, logits", "08"),
     (594, 48, 166, "next token", "09"),
+    (14, 300, 166, "training", "10"),
+    (297, 300, 166, "OpenAI's weights", "11"),
+    (594, 300, 166, "fast writing", "12"),
 )
 _NOTEBOOKS = {
     "01": "01_config_and_shapes",
@@ -36,8 +39,11 @@ _NOTEBOOKS = {
     "07": "07_transformer_block",
     "08": "08_gpt_model",
     "09": "09_greedy_generation",
+    "10": "10_why_training_matters",
+    "11": "11_gpt2_weights",
+    "12": "12_fast_generation",
 }
-_MAP_WIDTH, _MAP_HEIGHT = 774, 294
+_MAP_WIDTH, _MAP_HEIGHT = 774, 356
 _MAP_ARROWS = (
     ((97, 168), (97, 96)),
     ((180, 70), (228, 70)),
@@ -58,7 +64,8 @@ _MAP_IN_WORDS = (
     "Map of a GPT. Text becomes token ids and then embeddings (notebook 01). They pass through 12 transformer "
     "blocks (07). Each block: layer norm (02), attention (06), added to a shortcut (05); then layer norm (02), "
     "feed-forward (04) with GELU inside (03), added to a shortcut (05). After the blocks: the final layer norm (02), "
-    "the logits of the whole GPT model (08), and the next token (09)."
+    "the logits of the whole GPT model (08), and the next token (09). Below the map: training (10), OpenAI's "
+    "weights (11) and fast writing (12)."
 )
 
 

@@ -59,7 +59,12 @@ def main():
     for name in widgets.__all__:
         function = getattr(widgets, name)
         with contextlib.redirect_stdout(io.StringIO()):  # without a notebook, display() prints
-            function(model) if name == "generation_explorer" else function()
+            arguments = {
+                "generation_explorer": [model],
+                "sampling_explorer": [model],
+                "ablation_explorer": [model, "Hi you"],
+            }
+            function(*arguments.get(name, []))
         times = measure(next(reversed(live._shown.values())))
         every = sorted(t for control in times.values() for t in control)
         median, p95 = statistics.median(every), every[int(0.95 * len(every))]

@@ -1,22 +1,35 @@
-"""Notebook 09: a text that grows, one token at a time."""
+"""Notebooks 09, 10 and 12: a text that grows, one token at a time; and what drawing instead of choosing changes."""
 
 import asyncio
 import html
 
 import torch
 
-from gptcore import text_to_token_ids, token_ids_to_text
+from gptcore import generate, text_to_token_ids, token_ids_to_text
 from gptcore.viz import plots
-from gptcore.viz.widgets.live import Explorer, LiveFigure, button, side_by_side, slider, text_box
-from gptcore.viz.widgets.tokens import LONGEST_TEXT, visible
+from gptcore.viz.widgets.live import (
+    Explorer,
+    LiveFigure,
+    button,
+    choice,
+    own_random_numbers,
+    side_by_side,
+    slider,
+    text_box,
+)
+from gptcore.viz.widgets.tokens import check_length, visible
 
 MOST_NEW_TOKENS = 30
 _BEST = 10
 _SECONDS_BETWEEN_TOKENS = 0.5
+_DRAWN_TOKENS = 16
 
 
-def generation_explorer(model, prompt="Hello, I am"):
-    """Step through greedy generation: the ten likeliest next tokens, how undecided the model was, and the text."""
+def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
+    """Step through greedy generation: the ten likeliest next tokens, how undecided the model was, and the text.
+
+    `tokenizer` is the model's; GPT-2's when None.
+    """
     figure = LiveFigure("The entropy at each step, from the prompt to the newest token.", size=(4.6, 3.4))
     axes = figure.axes
     title, ylabel = "how undecided the model was", "entropy (nats)"
@@ -27,9 +40,8 @@ def generation_explorer(model, prompt="Hello, I am"):
 
     def tell(prompt, step):
         if told["prompt"] != prompt:
-            if len(prompt) > LONGEST_TEXT:
-                raise ValueError(f"the prompt has {len(prompt)} characters; {LONGEST_TEXT} fit here, so use fewer")
-            told.update(prompt=prompt, steps=[_think(model, text_to_token_ids(prompt))])
+            check_length(prompt, "prompt")
+            told.update(prompt=prompt, steps=[_think(model, text_to_token_ids(prompt, tokenizer))])
         while len(told["steps"]) <= step:
             ids, best, _ = told["steps"][-1]
             told["steps"].append(_think(model, torch.cat([ids, best.indices[:1][None]], dim=1)))
@@ -40,13 +52,13 @@ def generation_explorer(model, prompt="Hello, I am"):
         ids, best, _ = steps[written]
         curve.set_data(range(written + 1), [entropy for *_, entropy in steps[: written + 1]])
         picture, words = figure.reading(
-            f"{written} token{'s' * (written != 1)} written. Next: {visible(best.indices[0].item())}, "
+            f"{written} token{'s' * (written != 1)} written. Next: {visible(best.indices[0].item(), tokenizer)}, "
             f"{100 * best.values[0].item():.2g}%. Entropy {steps[written][2]:.2f}."
         )
-        text = token_ids_to_text(ids)
+        text = token_ids_to_text(ids, tokenizer)
         new = html.escape(text[len(prompt) :])
         shown = f'<p style="white-space:pre-wrap">{html.escape(prompt)}<strong><u>{new}</u></strong></p>'
-        return shown + side_by_side(_table(best), picture), f"{words} The text: {text}"
+        return shown + side_by_side(likeliest(best, tokenizer), picture), f"{words} The text: {text}"
 
     tokens = slider("tokens written", 0, MOST_NEW_TOKENS, 1, 0)
     playing = None
@@ -84,15 +96,55 @@ def generation_explorer(model, prompt="Hello, I am"):
     Explorer("generation_explorer", view, {"prompt": text_box("prompt", prompt), "written": tokens}, buttons).show()
 
 
-def _table(best):
-    """The likeliest tokens as rows of a table, with bars in proportion to the first."""
+def likeliest(best, tokenizer=None, caption="the ten likeliest next tokens"):
+    """The likeliest tokens, as `topk` gives them, as rows of an HTML table, with bars in proportion to the first."""
     rows = []
     for probability, token_id in zip(*(each.tolist() for each in best), strict=True):
         width = 100 * probability / best.values[0].item()
         bar = f'<div style="width:{width:.1f}%;height:1em;background:{plots.COLOURS[0]}"></div>'
-        name = f'<th scope="row" style="text-align:left">{html.escape(visible(token_id))}</th>'
+        name = f'<th scope="row" style="text-align:left">{html.escape(visible(token_id, tokenizer))}</th>'
         rows.append(f'<tr>{name}<td style="width:120px">{bar}</td><td>{100 * probability:.2g}%</td></tr>')
-    return f"<table><caption>the {_BEST} likeliest next tokens</caption>{''.join(rows)}</table>"
+    return f"<table><caption>{caption}</caption>{''.join(rows)}</table>"
+
+
+def sampling_explorer(model, prompt="One day", tokenizer=None):
+    """Turn temperature and top-k, and see what they do to the next token's probabilities and to a drawn text."""
+    draws = {"number": 0}
+
+    def view(prompt, temperature, top_k):
+        check_length(prompt, "prompt")
+        idx = text_to_token_ids(prompt, tokenizer)
+        with torch.no_grad():
+            logits = model(idx[:, -model.cfg["context_length"] :])[0, -1]  # (vocab_size,)
+        kept = logits.topk(top_k or _BEST)
+        scores = logits if top_k is None else kept.values
+        shares = (scores / temperature).softmax(dim=-1) if temperature else torch.eye(len(scores))[scores.argmax()]
+        best = shares.topk(min(_BEST, len(shares)))
+        if top_k is not None:
+            best = torch.return_types.topk((best.values, kept.indices[best.indices]))
+        with own_random_numbers():
+            torch.manual_seed(draws["number"])
+            ids = generate(model, idx, _DRAWN_TOKENS, temperature=temperature, top_k=top_k)
+        text = token_ids_to_text(ids, tokenizer)
+        shown = f'<p style="white-space:pre-wrap">{html.escape(prompt)}<strong><u>{html.escape(text[len(prompt) :])}'
+        first = f"{visible(best.indices[0].item(), tokenizer)} {100 * best.values[0].item():.0f}%"
+        summary = f"<p>{(shares > 0).sum()} tokens can come next; the likeliest is {html.escape(first)}.</p>"
+        words = f"{(shares > 0).sum()} tokens can come next; the likeliest is {first}. The text: {text}"
+        return f"{shown}</u></strong></p>{summary}{likeliest(best, tokenizer)}", words
+
+    controls = {
+        "prompt": text_box("prompt", prompt),
+        "temperature": slider("temperature", 0.0, 2.0, 0.1, 1.0, format=".1f"),
+        "top_k": choice("top-k", [("1", 1), ("3", 3), ("10", 10), ("all", None)], None),
+    }
+
+    def draw_again():
+        draws["number"] += 1
+        explorer.redraw()
+
+    buttons = [button("Draw again", draw_again, "other random numbers")]
+    explorer = Explorer("sampling_explorer", view, controls, buttons)
+    explorer.show()
 
 
 @torch.no_grad()

@@ -228,10 +228,10 @@ def choice(description, options, value=None):
 
     Not a list that drops down: JupyterLab takes the arrow keys and Enter away from it.
     """
-    first = options[0] if isinstance(options[0], str) else options[0][1]
+    values = [option if isinstance(option, str) else option[1] for option in options]
     return ipywidgets.ToggleButtons(
         options=options,
-        value=first if value is None else value,
+        value=value if value in values else values[0],
         description=description,
         style={"description_width": "initial", "button_width": "auto"},
     )

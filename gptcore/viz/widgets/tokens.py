@@ -18,18 +18,22 @@ def token_explorer(text="Hello, I am learning"):
     Explorer("token_explorer", _show_tokens, {"text": text_box("text", text)}).show()
 
 
-def visible(token_id):
+def visible(token_id, tokenizer=None):
     """The token's text, with spaces and line ends made visible; its bytes when it is only part of a letter."""
-    raw = get_tokenizer().decode_single_token_bytes(token_id)
+    raw = (tokenizer or get_tokenizer()).decode_single_token_bytes(token_id)
     try:
         return raw.decode().replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
     except UnicodeDecodeError:
         return raw.hex(" ")
 
 
-def _show_tokens(text):
+def check_length(text, name="text"):
     if len(text) > LONGEST_TEXT:
-        raise ValueError(f"the text has {len(text)} characters; {LONGEST_TEXT} fit here, so use fewer")
+        raise ValueError(f"the {name} has {len(text)} characters; {LONGEST_TEXT} fit here, so use fewer")
+
+
+def _show_tokens(text):
+    check_length(text)
     ids = text_to_token_ids(text)[0].tolist()
     chips = "".join(
         f'<span style="{_CHIP};background:{_TINTS[position % len(_TINTS)]}">{html.escape(visible(token_id))}'

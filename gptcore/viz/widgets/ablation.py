@@ -1,0 +1,79 @@
+"""Notebook 11: switch off one head, or one shortcut, and read what the model says without it."""
+
+import html
+from contextlib import contextmanager
+
+import torch
+
+from gptcore import next_token_loss, text_to_token_ids
+from gptcore.viz.widgets.generation import likeliest
+from gptcore.viz.widgets.live import Explorer, choice, side_by_side, slider, text_box
+from gptcore.viz.widgets.tokens import check_length, visible
+
+_BEST = 6
+
+
+def ablation_explorer(model, text, tokenizer=None):
+    """Type a text, switch one part of one block off, and compare the next tokens and the perplexity of the text."""
+
+    @torch.no_grad()
+    def look(ids):
+        logits = model(ids)[0]  # (num_tokens, vocab_size)
+        perplexity = next_token_loss(logits[:-1], ids[0, 1:]).exp().item() if len(logits) > 1 else float("nan")
+        return logits[-1].softmax(dim=-1).topk(_BEST), perplexity
+
+    def view(text, part, block, head):
+        check_length(text)
+        ids = text_to_token_ids(text, tokenizer)
+        whole, usual = look(ids)
+        with switched_off(model, part, block, head):
+            without, unusual = look(ids)
+        off = {"nothing": "nothing", "head": f"head {head} of block {block}"}
+        name = off.get(part, f"the {part} of block {block}")
+        first, second = (visible(best.indices[0].item(), tokenizer) for best in (whole, without))
+        words = (
+            f"Switched off: {name}. Likeliest next token: {first}, without it {second}. "
+            f"Perplexity of the text: {usual:.2f}, without it {unusual:.2f}."
+        )
+        tables = side_by_side(
+            likeliest(whole, tokenizer, "the whole model"), likeliest(without, tokenizer, f"without {name}")
+        )
+        return f"{tables}<p>{html.escape(words)}</p>", words
+
+    controls = {
+        "text": text_box("text", text),
+        "part": choice("switch off", ["nothing", "head", "attention", "feed-forward", "shortcut"]),
+        "block": slider("block", 0, model.cfg["n_layers"] - 1, 1, 0),
+        "head": slider("head", 0, model.cfg["n_heads"] - 1, 1, 0),
+    }
+    Explorer("ablation_explorer", view, controls).show()
+
+
+@contextmanager
+def switched_off(model, part, block, head):
+    """Inside, one block of `model` works without its `part`; "shortcut" is the one past attention."""
+    layer = model.trf_blocks[block]
+    head_dim = model.cfg["emb_dim"] // model.cfg["n_heads"]
+
+    def without_head(out_proj, inputs):
+        context = inputs[0].clone()  # (batch, num_tokens, emb_dim): the heads side by side
+        context[..., head * head_dim : (head + 1) * head_dim] = 0
+        return (context,)
+
+    def without_shortcut(layer, inputs, output):
+        x = layer.att(layer.norm1(inputs[0]))
+        return x + layer.ff(layer.norm2(x))
+
+    hooks = {
+        "nothing": lambda: None,
+        "head": lambda: layer.att.out_proj.register_forward_pre_hook(without_head),
+        "attention": lambda: layer.att.register_forward_hook(lambda att, inputs, output: 0 * output),
+        "feed-forward": lambda: layer.ff.register_forward_hook(lambda ff, inputs, output: 0 * output),
+        "shortcut": lambda: layer.register_forward_hook(without_shortcut),
+    }
+    hook = hooks[part]()
+    try:
+        yield
+    finally:
+        if hook:
+            hook.remove()

@@ -1,0 +1,168 @@
+"""gptcore beside transformers and the package of Raschka's book, on the same random weights, in the same run.
+
+Prints a table: the median of ROUNDS interleaved rounds, the ratio to each peer (above 1: gptcore is faster), and the
+share of the limit that this machine's measured memory bandwidth or matrix product sets. Measure on a machine that does
+nothing else. The book's package is not among the requirements, because it would bring TensorFlow; without its own:
+
+    pip install --no-deps llms-from-scratch==1.0.19
+    python tests/benchmarks/generation.py
+"""
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+import transformers
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from gptcore import GPT_CONFIG_124M, GPTModel, forward_flops, generate, generate_text_simple
+
+ROUNDS = 7
+PROMPT, NEW, NEW_UNCACHED, LONG = 16, 64, 12, 512  # tokens
+PEAK = """
+import resource, sys, time
+{imports}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+model = {load}
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(seconds, peak * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+def seconds(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def interleaved(works, rounds=ROUNDS):
+    """Median seconds of each work; every round runs all of them, so that a noisy minute hits all."""
+    for work in works.values():
+        work()
+    times = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def report(title, medians, unit, per_second=None, limit=None):
+    """`per_second`: things done in one run, to print a speed; `limit`: the highest speed possible."""
+    print(f"\n{title}")
+    ours = medians["gptcore"]
+    for name, median in medians.items():
+        shown = f"{per_second / median:10.1f} {unit}" if per_second else f"{median:10.3f} {unit}"
+        ratio = "" if name == "gptcore" else f"   gptcore is {median / ours:.2f} times as fast"
+        share = f"   {per_second / median / limit:.0%} of the limit" if limit else ""
+        print(f"  {name:<24}{shown}{share}{ratio}", flush=True)
+
+
+def book(config):
+    """The book's model with its cache and without, as functions of (ids, number of new tokens); {} without the package."""
+    if importlib.util.find_spec("llms_from_scratch") is None:
+        return {}
+    from llms_from_scratch.ch04 import GPTModel as Model
+    from llms_from_scratch.ch04 import generate_text_simple as loop
+    from llms_from_scratch.kv_cache.gpt2 import GPTModel as CachedModel
+    from llms_from_scratch.kv_cache.utils import KVCache
+
+    plain, cached = Model(config).eval(), CachedModel(config).eval()
+
+    def with_cache(idx, num_new):  # the package's own loop does not switch the cache on: use_cache stays False
+        cache = KVCache(config["n_layers"])
+        cached.current_pos = 0
+        new = idx
+        for _ in range(num_new):
+            new = cached(new, use_cache=True, cache=cache)[:, -1].argmax(dim=-1, keepdim=True)
+            idx = torch.cat((idx, new), dim=1)
+        return idx
+
+    return {"forward": plain, "simple": lambda idx, num_new: loop(plain, idx, num_new, 1024), "cache": with_cache}
+
+
+@torch.no_grad()
+def main():
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.manual_seed(123)
+    numbers = torch.ones(128 * 2**20)
+    bandwidth = numbers.nbytes / statistics.median(seconds(numbers.sum) for _ in range(ROUNDS))
+    square = torch.randn(2048, 2048)
+    flops = 2 * 2048**3 / statistics.median(seconds(lambda: square @ square) for _ in range(ROUNDS))
+    del numbers
+    print(f"{torch.get_num_threads()} threads, memory {bandwidth / 1e9:.1f} GB/s, products {flops / 1e9:.0f} GFLOP/s")
+
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = GPT2LMHeadModel(GPT2Config()).eval()
+        theirs.save_pretrained(folder)
+        loads = {
+            "gptcore": ("from gptcore import GPTModel", f"GPTModel.from_pretrained({folder!r})"),
+            "transformers": (
+                "from transformers import GPT2LMHeadModel",
+                f"GPT2LMHeadModel.from_pretrained({folder!r}).eval()",
+            ),
+        }
+        loading = {name: [] for name in loads}
+        for _ in range(5):
+            for name, (imports, load) in loads.items():
+                program = PEAK.format(imports=imports, load=load)
+                run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+                loading[name].append([float(number) for number in run.stdout.split()[-2:]])
+        report(
+            "Build the 124M model and load its checkpoint, in a new process",
+            {name: statistics.median(time_ for time_, _ in runs) for name, runs in loading.items()},
+            "s",
+        )
+        for name, runs in loading.items():
+            print(f"  {name:<24}{max(peak for _, peak in runs) / 1e6:10.0f} MB beside what was there before")
+
+        ours = GPTModel.from_pretrained(folder)
+        theirs = GPT2LMHeadModel.from_pretrained(folder).eval()
+        prompt, long = torch.randint(50257, (1, PROMPT)), torch.randint(50257, (1, LONG))
+        settings = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False, "pad_token_id": 0}
+        works = {
+            "gptcore": lambda: generate(ours, prompt, NEW),
+            "transformers": lambda: theirs.generate(prompt, **settings),
+        }
+        the_book = book({**GPT_CONFIG_124M, "qkv_bias": True})
+        if the_book:
+            works["the book, with cache"] = lambda: the_book["cache"](prompt, NEW)
+        assert torch.equal(works["gptcore"](), works["transformers"]()), "same weights, other tokens"
+        weights = sum(p.nbytes for p in ours.parameters()) - ours.pos_emb.weight.nbytes
+        report(
+            f"Greedy decoding, 124M, batch 1, float32, {PROMPT} + {NEW} tokens",
+            interleaved(works),
+            "tokens/s",
+            NEW,
+            bandwidth / weights,
+        )
+
+        works = {"gptcore": lambda: ours(long), "transformers": lambda: theirs(long)}
+        if the_book:
+            works["the book"] = lambda: the_book["forward"](long)
+        limit = flops / forward_flops(GPT_CONFIG_124M, LONG)
+        report(f"Forward pass, {LONG} tokens", interleaved(works), "passes/s", 1, limit)
+
+        if the_book:
+            works = {
+                "gptcore": lambda: generate_text_simple(ours, prompt, NEW_UNCACHED, 1024),
+                "the book": lambda: the_book["simple"](prompt, NEW_UNCACHED),
+            }
+            report(
+                f"generate_text_simple, no cache, {PROMPT} + {NEW_UNCACHED}",
+                interleaved(works),
+                "tokens/s",
+                NEW_UNCACHED,
+            )
+        else:
+            print("\nThe book's package is not installed: its rows are left out.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Checkpoints: real ones that transformers wrote, and damaged ones, each refused with its own message."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from gptcore import GPTModel, generate, generate_text_simple, pretrained
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+ODD_SHAPES = {
+    "narrow": {"vocab_size": 61, "n_positions": 12, "n_embd": 20, "n_head": 5, "n_layer": 3},
+    "one head, one block": {"vocab_size": 97, "n_positions": 9, "n_embd": 7, "n_head": 1, "n_layer": 1},
+    "wide, prime vocabulary": {"vocab_size": 211, "n_positions": 17, "n_embd": 66, "n_head": 11, "n_layer": 2},
+}
+OPENAI_SMALL = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12}
+
+
+def write_checkpoint(folder, shape, tied=True, **settings):
+    """A transformers GPT-2 with every parameter moved off its initial value, saved by transformers."""
+    torch.manual_seed(123)
+    settings = {"bos_token_id": 0, "eos_token_id": 0, **settings}
+    reference = GPT2LMHeadModel(GPT2Config(**shape, tie_word_embeddings=tied, **settings)).eval()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    reference.save_pretrained(folder)
+    return reference
+
+
+def relative_difference(ours, theirs):
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+@torch.no_grad()
+def greedy_by_transformers(reference, idx, max_new_tokens):
+    """Transformers stops at the end of the context; here the window slides, as in generate_text_simple."""
+    for _ in range(max_new_tokens):
+        logits = reference(idx[:, -reference.config.n_positions :]).logits[:, -1]
+        idx = torch.cat((idx, logits.argmax(-1, keepdim=True)), dim=1)
+    return idx
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("shape", ODD_SHAPES.values(), ids=ODD_SHAPES)
+def test_equals_transformers_on_odd_shapes(shape, tied, tmp_path):
+    reference = write_checkpoint(tmp_path, shape, tied)
+    model = GPTModel.from_pretrained(tmp_path)
+    assert (model.out_head.weight is model.tok_emb.weight) is tied
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in reference.parameters())
+    context_length = shape["n_positions"]
+    idx = torch.randint(shape["vocab_size"], (3, context_length))
+    with torch.no_grad():
+        assert relative_difference(model(idx), reference(idx).logits) < 2e-5
+    prompt, num_new = idx[:, :2], 2 * context_length  # to the end of the context and past it
+    expected = greedy_by_transformers(reference, prompt, num_new)
+    assert torch.equal(generate(model, prompt, num_new), expected)
+    assert torch.equal(generate(model, prompt, num_new, use_cache=False), expected)
+    assert torch.equal(generate_text_simple(model, prompt, num_new, context_length), expected)
+
+
+def test_equals_transformers_at_full_size(tmp_path):
+    reference = write_checkpoint(tmp_path, OPENAI_SMALL)
+    model = GPTModel.from_pretrained(tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == 124_439_808
+    idx = torch.randint(50257, (1, 300))
+    with torch.no_grad():
+        assert relative_difference(model(idx), reference(idx).logits) < 2e-5
+    expected = reference.generate(idx[:, :16], max_new_tokens=40, min_new_tokens=40, do_sample=False, pad_token_id=0)
+    assert torch.equal(generate(model, idx[:, :16], 40), expected)
+    assert torch.equal(generate(model, idx[:, :16], 12, use_cache=False), expected[:, :28])
+    near_the_end = torch.randint(50257, (1, 1021))
+    cached, uncached = (generate(model, near_the_end, 5, use_cache=use_cache) for use_cache in (True, False))
+    assert torch.equal(cached, uncached)  # three tokens with room in the context, two past it
+    with torch.no_grad():
+        assert cached[0, -1] == reference(cached[:, -1025:-1]).logits[0, -1].argmax()
+
+
+def test_loading_copies_nothing_and_takes_little_beside_the_weights(tmp_path):
+    write_checkpoint(tmp_path, OPENAI_SMALL)
+    program = f"""if True:
+        import resource, torch
+        from gptcore import GPTModel
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        model = GPTModel.from_pretrained({str(tmp_path)!r})
+        loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        c_attn = model.trf_blocks[0].att
+        assert c_attn.W_key.weight.untyped_storage().data_ptr() == c_attn.W_query.weight.untyped_storage().data_ptr()
+        print(loaded - before)"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(finished.stdout) * (1 if sys.platform == "darwin" else 1024) < 100e6  # the weights are 498 MB
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_what_it_is(dtype, tmp_path):
+    reference = write_checkpoint(tmp_path, ODD_SHAPES["narrow"]).to(dtype)
+    reference.save_pretrained(tmp_path)
+    model = GPTModel.from_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+    idx = torch.randint(61, (2, 12))
+    with torch.no_grad():
+        assert relative_difference(model(idx).float(), reference(idx).logits.float()) < 0.05
+    assert generate(model, idx[:, :3], 4).shape == (2, 7)
+
+
+def test_reads_files_with_masks_and_without_the_prefix(tmp_path):
+    """As the hub's own files are: no "transformer." before the names, and the causal masks among the tensors."""
+    reference = write_checkpoint(tmp_path, ODD_SHAPES["narrow"])
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+    for i in range(3):
+        tensors[f"h.{i}.attn.bias"] = torch.ones(1, 1, 12, 12).tril()
+        tensors[f"h.{i}.attn.masked_bias"] = torch.tensor(-1e4)
+    tensors["lm_head.weight"] = tensors["wte.weight"].clone()  # named twice, but the same
+    save_file(tensors, tmp_path / "model.safetensors")
+    idx = torch.randint(61, (2, 12))
+    with torch.no_grad():
+        assert relative_difference(GPTModel.from_pretrained(tmp_path)(idx), reference(idx).logits) < 2e-5
+
+
+def test_what_we_save_transformers_loads(tmp_path):
+    cfg = {"vocab_size": 61, "context_length": 12, "emb_dim": 20, "n_heads": 5, "n_layers": 2, "drop_rate": 0.0}
+    for tied in (True, False):
+        model = GPTModel({**cfg, "qkv_bias": True}).eval()
+        if tied:
+            model.tie_weights()
+        pretrained.save_checkpoint(model, tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+        reference = GPT2LMHeadModel.from_pretrained(tmp_path).eval()
+        idx = torch.randint(61, (2, 12))
+        with torch.no_grad():
+            assert relative_difference(model(idx), reference(idx).logits) < 2e-5
+            torch.testing.assert_close(GPTModel.from_pretrained(tmp_path)(idx), model(idx))
+    with pytest.raises(ValueError, match="qkv_bias=True"):
+        pretrained.save_checkpoint(GPTModel({**cfg, "qkv_bias": False}), tmp_path)
+
+
+def change_config(**changes):
+    def damage(folder):
+        path = folder / "config.json"
+        settings = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({key: value for key, value in settings.items() if value != "remove"}))
+
+    return damage
+
+
+def change_tensors(change):
+    def damage(folder):
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors")
+
+    return damage
+
+
+def cut(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def only_pickle(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def in_several_files(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}")
+
+
+C_ATTN = "transformer.h.1.attn.c_attn.weight"
+DAMAGES = {
+    "exact GELU": (change_config(activation_function="gelu"), ["activation_function='gelu'", "gelu_new"]),
+    "another architecture": (change_config(model_type="gpt_neo"), ["model_type='gpt_neo'", "'gpt2'"]),
+    "no architecture": (change_config(model_type="remove"), ["model_type is missing"]),
+    "another eps": (change_config(layer_norm_epsilon=1e-6), ["layer_norm_epsilon=1e-06", "1e-05"]),
+    "scores not scaled": (change_config(scale_attn_weights=False), ["scale_attn_weights=False"]),
+    "another feed-forward width": (change_config(n_inner=50), ["n_inner=50", "4 * n_embd"]),
+    "a number missing": (change_config(n_head="remove"), ["n_head is missing"]),
+    "a number that cannot be": (change_config(n_head=3), ["emb_dim=20", "n_heads=3"]),
+    "config of another size": (change_config(n_embd=40, n_head=5), ["wte.weight has shape (61, 20)", "(61, 40)"]),
+    "config with more blocks": (change_config(n_layer=4), ["h.3.ln_1.weight is missing"]),
+    "config with fewer blocks": (change_config(n_layer=2), ["h.2.ln_1.weight is unknown"]),
+    "head said to be its own": (change_config(tie_word_embeddings=False), ["lm_head.weight is missing"]),
+    "not JSON": (lambda folder: (folder / "config.json").write_text("{"), ["config.json is not JSON"]),
+    "JSON of another kind": (lambda folder: (folder / "config.json").write_text("[]"), ["holds no settings"]),
+    "a tensor missing": (change_tensors(lambda t: t.pop(C_ATTN)), ["h.1.attn.c_attn.weight is missing"]),
+    "a tensor too many": (
+        change_tensors(lambda t: t.update({"transformer.h.0.extra": torch.ones(2)})),
+        ["h.0.extra is unknown"],
+    ),
+    "a matrix already transposed": (
+        change_tensors(lambda t: t.update({C_ATTN: t[C_ATTN].t().contiguous()})),
+        ["h.1.attn.c_attn.weight has shape (60, 20)", "(20, 60)"],
+    ),
+    "whole numbers": (
+        change_tensors(lambda t: t.update({name: tensor.to(torch.int8) for name, tensor in t.items()})),
+        ["torch.int8", "float32"],
+    ),
+    "two types": (
+        change_tensors(lambda t: t.update({C_ATTN: t[C_ATTN].half()})),
+        ["torch.float16, torch.float32"],
+    ),
+    "tied and a head of its own": (
+        change_tensors(lambda t: t.update({"lm_head.weight": t["transformer.wte.weight"] + 1})),
+        ["lm_head.weight differs from wte.weight"],
+    ),
+    "broken off": (cut, ["damaged or broken off", "bytes"]),
+    "no weights at all": (lambda folder: (folder / "model.safetensors").write_bytes(b""), ["(0 bytes)", "broken off"]),
+    "weights missing": (lambda folder: (folder / "model.safetensors").unlink(), ["has no model.safetensors"]),
+    "config missing": (lambda folder: (folder / "config.json").unlink(), ["has no config.json"]),
+    "pickle": (only_pickle, ["pickle", "any program", "safetensors"]),
+    "several files": (in_several_files, ["split over several files", "max_shard_size"]),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    write_checkpoint(folder, ODD_SHAPES["narrow"])
+    return folder
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
+def test_a_checkpoint_that_does_not_fit_is_refused_with_what_is_wrong(damage, words, whole, tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(whole, folder)
+    damage(folder)
+    monkeypatch.setattr(GPTModel, "load_state_dict", lambda *_: pytest.fail("a tensor was loaded before the checks"))
+    with pytest.raises(ValueError) as error:
+        GPTModel.from_pretrained(folder)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_each_damage_has_its_own_message(whole, tmp_path):
+    messages = set()
+    for name, (damage, _) in DAMAGES.items():
+        folder = tmp_path / name.replace(" ", "_")
+        shutil.copytree(whole, folder)
+        damage(folder)
+        with pytest.raises(ValueError) as error:
+            GPTModel.from_pretrained(folder)
+        messages.add(str(error.value).replace(str(folder), ""))
+    assert len(messages) == len(DAMAGES) >= 10
+
+
+def test_an_unknown_name_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"no folder 'gpt3'.*stories, gpt2, gpt2-medium, gpt2-large, gpt2-xl"):
+        GPTModel.from_pretrained("gpt3")
+
+
+def in_a_new_process(program, tmp_path, **variables):
+    environment = {"HF_HOME": str(tmp_path / "home"), "PATH": "", **variables}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [({"HF_ENDPOINT": "http://127.0.0.1:9"}, "refused"), ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set")],
+    ids=["nothing answers", "told to stay offline"],
+)
+def test_without_a_network_one_sentence_says_so(variables, reason, tmp_path):
+    program = """if True:
+        from gptcore import GPTModel
+        try:
+            GPTModel.from_pretrained("gpt2")
+        except ConnectionError as error:
+            print(error)"""
+    finished = in_a_new_process(program, tmp_path, **variables)
+    (line,) = finished.stdout.splitlines()
+    assert "'gpt2' is not on this machine" in line and reason in line and '"stories"' in line
+    assert finished.stderr == ""
+
+
+def test_what_was_fetched_once_needs_no_network(tmp_path):
+    """The hub's cache, laid out as huggingface_hub does, with the revision that is pinned."""
+    repository, revision = pretrained.HUB_MODELS["gpt2-medium"]
+    place = tmp_path / "home" / "hub" / f"models--{repository.replace('/', '--')}" / "snapshots" / revision
+    write_checkpoint(place, ODD_SHAPES["narrow"])
+    program = 'from gptcore import GPTModel; print(GPTModel.from_pretrained("gpt2-medium").cfg["emb_dim"])'
+    finished = in_a_new_process(program, tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert finished.stdout == "20\n", finished.stderr

@@ -1,0 +1,123 @@
+"""The story grammar, its tokenizer, and the small model that ships: better than a bigram table, and speaking words."""
+
+import hashlib
+import json
+import re
+
+import pytest
+import torch
+
+from gptcore import (
+    GPTModel,
+    count_parameters,
+    generate,
+    get_story_tokenizer,
+    get_tokenizer,
+    make_story_model,
+    mean_loss,
+    stories,
+    story_token_ids,
+    write_stories,
+)
+from gptcore.pretrained import STORY_MODEL
+
+WORD = re.compile(r"[A-Za-z]+")
+
+
+def words_of(texts):
+    return {word.lower() for text in texts for word in WORD.findall(text)}
+
+
+def test_the_same_seed_writes_the_same_stories():
+    assert write_stories(50) == write_stories(50) == write_stories(60)[:50]
+    assert write_stories(50) != write_stories(50, seed=124)
+    with pytest.raises(ValueError, match="number must be at least 1, got 0"):
+        write_stories(0)
+
+
+def test_there_is_variety():
+    texts = write_stories(5000)
+    assert len(set(texts)) == 5000
+    assert len(words_of(texts)) >= 300
+    beginnings = {" ".join(text.split()[:2]) for text in texts}
+    assert len(beginnings) > 50
+
+
+def test_sentences_are_well_formed():
+    for text in write_stories(3000):
+        assert not re.search(r"\b[Aa] [aeio]", text.replace("a one", "")), text
+        assert not re.search(r"\b[Aa]n [^aeio]", text), text
+        assert text[-1] in '.!?"' and "  " not in text
+        for sentence in re.split(r'(?<=[.!?])"? ', text):
+            assert sentence.lstrip('"')[0].isupper() or sentence.startswith(("said", "asked")), text
+        assert not re.search(r"\bone \w+ were\b|\b(two|three|four|five|six) \w+ was\b", text), text
+        for name, (subject, _, their) in stories.PEOPLE.items():
+            other = {"she": "he", "he": "she"}[subject]
+            if re.search(rf"\b{name} could not find (his|her|its)", text):
+                assert f"{name} could not find {their} " in text and f" {other} " not in text
+
+
+def test_the_tokenizer_splits_stories_as_gpt2_does_and_knows_every_text():
+    small, large = get_story_tokenizer(), get_tokenizer()
+    for text in write_stories(300, seed=7):
+        pieces = [small.decode_single_token_bytes(token_id) for token_id in small.encode(text)]
+        assert pieces == [large.decode_single_token_bytes(token_id) for token_id in large.encode(text)]
+    for text in ("Zażółć gęślą jaźń", "未来", "🙂 <|endoftext|>"):
+        assert small.decode(small.encode(text, allowed_special="all")) == text
+    assert small.n_vocab < 1100
+
+
+def test_the_tokenizer_file_is_what_the_script_writes(tmp_path):
+    make_story_model.write_ranks(tmp_path / "stories.tiktoken")
+    assert (tmp_path / "stories.tiktoken").read_bytes() == stories.RANKS_FILE.read_bytes()
+    assert hashlib.sha256(stories.RANKS_FILE.read_bytes()).hexdigest() == stories.RANKS_SHA256
+
+
+def test_ids_of_stories_begin_with_end_of_text():
+    ids = story_token_ids(["One day.", "Anna."])
+    end = get_story_tokenizer().eot_token
+    assert ids.tolist() == [end, *get_story_tokenizer().encode("One day."), end, *get_story_tokenizer().encode("Anna.")]
+
+
+HELD_OUT_SEED = 3  # neither the training's nor the validation's
+
+
+@pytest.fixture(scope="module")
+def model():
+    return GPTModel.from_pretrained("stories")
+
+
+class TestModel:
+    def test_is_small_and_has_a_card(self, model):
+        assert sum(path.stat().st_size for path in STORY_MODEL.iterdir()) <= 8e6
+        card = (STORY_MODEL / "README.md").read_text(encoding="utf-8")
+        for word in ("MIT", "python -m gptcore.make_story_model", f"{count_parameters(model.cfg):,}", "nats", "steps"):
+            assert word in card, word
+        assert json.loads((STORY_MODEL / "config.json").read_text())["model_type"] == "gpt2"
+
+    def test_beats_the_bigram_table_on_stories_that_neither_has_seen(self, model):
+        training = story_token_ids(write_stories(20_000, make_story_model.TRAINING_SEED))
+        held_out = story_token_ids(write_stories(500, HELD_OUT_SEED))
+        counts = torch.ones(model.cfg["vocab_size"], model.cfg["vocab_size"])  # 1: no pair is impossible
+        counts.index_put_((training[:-1], training[1:]), torch.ones(len(training) - 1), accumulate=True)
+        bigram = (counts / counts.sum(1, keepdim=True)).log()
+        bigram_loss = -bigram[held_out[:-1], held_out[1:]].mean().item()
+        loss = mean_loss(model, held_out, model.cfg["context_length"])
+        assert loss < 0.5 * bigram_loss
+        stated = float(re.search(r"([\d.]+) nats per token on held-out", (STORY_MODEL / "README.md").read_text())[1])
+        assert loss == pytest.approx(stated, abs=0.005)
+
+    @pytest.mark.parametrize("temperature", [0.0, 1.0])
+    def test_speaks_in_the_grammars_words(self, model, temperature):
+        torch.manual_seed(123)
+        tokenizer = get_story_tokenizer()
+        prompt = torch.full((1 if temperature == 0 else 20, 1), tokenizer.eot_token)
+        ids = generate(model, prompt, 120, temperature=temperature)
+        spoken = [
+            word.lower()
+            for row in ids.tolist()
+            for word in WORD.findall(tokenizer.decode(row[1:]).replace("<|endoftext|>", " "))[:-1]
+        ]
+        known = words_of(write_stories(20_000, HELD_OUT_SEED))
+        assert len(spoken) > 80
+        assert sum(word in known for word in spoken) >= 0.95 * len(spoken)
