@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import torch
 
 from gptcore import (
     GPT_CONFIG_124M,
