@@ -37,7 +37,8 @@ FAULTS = {
     "no causal mask": ("model", "is_causal=num_new == num_seen", "is_causal=False"),
     "mask off by one": (
         "model",
-        "attn_mask=mask,\n            dropout_p=self.dropout if self.training else 0.0,\n            is_causal=num_new == num_seen,",
+        "attn_mask=mask,\n"
+        "            dropout_p=self.dropout if self.training else 0.0,\n            is_causal=num_new == num_seen,",
         "attn_mask=torch.ones(num_new, num_seen, dtype=torch.bool).tril(num_seen - num_new + 1),",
     ),
     "no scaling": ("model", "attn_mask=mask,", "attn_mask=mask, scale=1.0,"),
