@@ -151,8 +151,9 @@ def ablation(explorer):
     explorer.choose("shortcut")
     explorer.shows("Switched off: the shortcut of block 0")
     explorer.slide("block", 1)
-    explorer.choose("head")
-    explorer.shows("Switched off: head 0 of block 1")
+    explorer.shows("Switched off: the shortcut of block 1")
+    explorer.choose("feed-forward")
+    explorer.shows("Switched off: the feed-forward of block 1")
     explorer.write("text", "<i>")
     explorer.shows("Perplexity of the text")
     assert explorer.explorer.locator("i").count() == 0

@@ -53,7 +53,7 @@ def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
         curve.set_data(range(written + 1), [entropy for *_, entropy in steps[: written + 1]])
         picture, words = figure.reading(
             f"{written} token{'s' * (written != 1)} written. Next: {visible(best.indices[0].item(), tokenizer)}, "
-            f"{100 * best.values[0].item():.2g}%. Entropy {steps[written][2]:.2f}."
+            f"{percent(best.values[0].item())}. Entropy {steps[written][2]:.2f}."
         )
         text = token_ids_to_text(ids, tokenizer)
         new = html.escape(text[len(prompt) :])
@@ -96,6 +96,11 @@ def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
     Explorer("generation_explorer", view, {"prompt": text_box("prompt", prompt), "written": tokens}, buttons).show()
 
 
+def percent(probability):
+    """Two digits, and 100% where two digits would make it 1e+02%."""
+    return f"{100 * probability:.2g}%" if probability < 0.995 else "100%"
+
+
 def likeliest(best, tokenizer=None, caption="the ten likeliest next tokens"):
     """The likeliest tokens, as `topk` gives them, as rows of an HTML table, with bars in proportion to the first."""
     rows = []
@@ -103,7 +108,7 @@ def likeliest(best, tokenizer=None, caption="the ten likeliest next tokens"):
         width = 100 * probability / best.values[0].item()
         bar = f'<div style="width:{width:.1f}%;height:1em;background:{plots.COLOURS[0]}"></div>'
         name = f'<th scope="row" style="text-align:left">{html.escape(visible(token_id, tokenizer))}</th>'
-        rows.append(f'<tr>{name}<td style="width:120px">{bar}</td><td>{100 * probability:.2g}%</td></tr>')
+        rows.append(f'<tr>{name}<td style="width:120px">{bar}</td><td>{percent(probability)}</td></tr>')
     return f"<table><caption>{caption}</caption>{''.join(rows)}</table>"
 
 
