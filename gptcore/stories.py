@@ -74,8 +74,8 @@ def write_stories(number, seed=123):
 
     Raises: TypeError or ValueError when `number` is not a whole number of at least 1.
 
-    >>> print(write_stories(1)[0])
-    X
+    >>> write_stories(1)[0][:41]
+    'After the rain Lena was in the garden. Le'
     """
     check_count("number", number, least=1)
     draw = random.Random(seed)

@@ -155,9 +155,9 @@ def ablation(explorer):
     explorer.shows("Switched off: the shortcut of block 1")
     explorer.choose("feed-forward")
     explorer.shows("Switched off: the feed-forward of block 1")
-    explorer.write("text", "<i>")
+    explorer.write("text", "<b>Hi")
     explorer.shows("Perplexity of the text")
-    assert explorer.explorer.locator("i").count() == 0
+    assert explorer.explorer.locator("b").count() == 0
 
 
 def sampling(explorer):
