@@ -98,7 +98,15 @@ def _steps(model, idx, max_new_tokens, temperature, top_k, eos_id, use_cache):
 def _choose(logits, temperature, top_k):
     if temperature == 0:
         return torch.argmax(logits, dim=-1, keepdim=True)
+    return torch.multinomial(drawing_probabilities(logits, temperature, top_k), num_samples=1)
+
+
+def drawing_probabilities(logits, temperature, top_k=None):
+    """The probabilities that `stream` draws the next token from, at a temperature above 0.
+
+    Shapes: logits (batch, vocab_size) -> (batch, vocab_size).
+    """
     if top_k is not None and top_k < logits.shape[-1]:
         lowest_kept = torch.topk(logits, top_k).values[:, -1:]
         logits = logits.masked_fill(logits < lowest_kept, -torch.inf)
-    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), num_samples=1)
+    return torch.softmax(logits / temperature, dim=-1)

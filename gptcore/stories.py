@@ -14,12 +14,10 @@ import random
 from functools import lru_cache
 from pathlib import Path
 
-import tiktoken
 import torch
-from tiktoken_ext.openai_public import r50k_pat_str
 
 from gptcore.checks import check_count
-from gptcore.tokenizer import END_OF_TEXT, read_ranks
+from gptcore.tokenizer import encoding_from
 
 RANKS_FILE = Path(__file__).parent / "data" / "stories" / "stories.tiktoken"
 RANKS_SHA256 = "edd5a2d5a50000230f5b9b3a586987adc8e2ad7f53098302877ba3684f62390e"
@@ -94,14 +92,7 @@ def get_story_tokenizer():
     >>> get_story_tokenizer().decode(get_story_tokenizer().encode("One day Anna met a fox."))
     'One day Anna met a fox.'
     """
-    ranks = read_ranks(RANKS_FILE, RANKS_SHA256)
-    return tiktoken.Encoding(
-        name="stories",
-        pat_str=r50k_pat_str,
-        mergeable_ranks=ranks,
-        special_tokens={END_OF_TEXT: len(ranks)},
-        explicit_n_vocab=len(ranks) + 1,
-    )
+    return encoding_from("stories", RANKS_FILE, RANKS_SHA256)
 
 
 def story_token_ids(stories):

@@ -29,14 +29,7 @@ def get_tokenizer():
     >>> get_tokenizer().encode("Hello, I am")
     [15496, 11, 314, 716]
     """
-    ranks = read_ranks(RANKS_FILE, RANKS_SHA256)
-    return tiktoken.Encoding(
-        name="gpt2",
-        pat_str=r50k_pat_str,
-        mergeable_ranks=ranks,
-        special_tokens={END_OF_TEXT: len(ranks)},
-        explicit_n_vocab=len(ranks) + 1,
-    )
+    return encoding_from("gpt2", RANKS_FILE, RANKS_SHA256)
 
 
 def text_to_token_ids(text, tokenizer=None):
@@ -72,6 +65,18 @@ def token_ids_to_text(token_ids, tokenizer=None):
     if len(token_ids) != 1:
         raise ValueError(f"expected one row of token ids, got {len(token_ids)}; pass them one by one: token_ids[0]")
     return tokenizer.decode(token_ids[0].tolist())
+
+
+def encoding_from(name, ranks_file, sha256):
+    """Return a `tiktoken.Encoding` that splits text as GPT-2 does and merges by a file's ranks."""
+    ranks = read_ranks(ranks_file, sha256)
+    return tiktoken.Encoding(
+        name=name,
+        pat_str=r50k_pat_str,
+        mergeable_ranks=ranks,
+        special_tokens={END_OF_TEXT: len(ranks)},
+        explicit_n_vocab=len(ranks) + 1,
+    )
 
 
 def read_ranks(path, expected_sha256):

@@ -13,7 +13,7 @@ from gptcore.viz.widgets.tokens import check_length, visible
 _BEST = 6
 
 
-def ablation_explorer(model, text, tokenizer=None):
+def ablation_explorer(model, text="The fox had a red ball", tokenizer=None):
     """Type a text, switch one part of one block off, and compare the next tokens and the perplexity of the text."""
 
     @torch.no_grad()

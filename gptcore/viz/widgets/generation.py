@@ -4,8 +4,10 @@ import asyncio
 import html
 
 import torch
+from torch.nn import functional as F
 
 from gptcore import generate, text_to_token_ids, token_ids_to_text
+from gptcore.generation import drawing_probabilities
 from gptcore.viz import plots
 from gptcore.viz.widgets.live import (
     Explorer,
@@ -120,22 +122,22 @@ def sampling_explorer(model, prompt="One day", tokenizer=None):
         check_length(prompt, "prompt")
         idx = text_to_token_ids(prompt, tokenizer)
         with torch.no_grad():
-            logits = model(idx[:, -model.cfg["context_length"] :])[0, -1]  # (vocab_size,)
-        kept = logits.topk(top_k or _BEST)
-        scores = logits if top_k is None else kept.values
-        shares = (scores / temperature).softmax(dim=-1) if temperature else torch.eye(len(scores))[scores.argmax()]
-        best = shares.topk(min(_BEST, len(shares)))
-        if top_k is not None:
-            best = torch.return_types.topk((best.values, kept.indices[best.indices]))
+            logits = model(idx[:, -model.cfg["context_length"] :])[:, -1]  # (1, vocab_size)
+        if temperature:
+            shares = drawing_probabilities(logits, temperature, top_k)[0]
+        else:
+            shares = F.one_hot(logits[0].argmax(), logits.shape[-1]).float()
+        count = (shares > 0).sum().item()
+        best = shares.topk(min(_BEST, count))
         with own_random_numbers():
             torch.manual_seed(draws["number"])
             ids = generate(model, idx, _DRAWN_TOKENS, temperature=temperature, top_k=top_k)
         text = token_ids_to_text(ids, tokenizer)
         shown = f'<p style="white-space:pre-wrap">{html.escape(prompt)}<strong><u>{html.escape(text[len(prompt) :])}'
         first = f"{visible(best.indices[0].item(), tokenizer)} {100 * best.values[0].item():.0f}%"
-        summary = f"<p>{(shares > 0).sum()} tokens can come next; the likeliest is {html.escape(first)}.</p>"
-        words = f"{(shares > 0).sum()} tokens can come next; the likeliest is {first}. The text: {text}"
-        return f"{shown}</u></strong></p>{summary}{likeliest(best, tokenizer)}", words
+        summary = f"{count} tokens can come next; the likeliest is {first}."
+        page = f"{shown}</u></strong></p><p>{html.escape(summary)}</p>{likeliest(best, tokenizer)}"
+        return page, f"{summary} The text: {text}"
 
     controls = {
         "prompt": text_box("prompt", prompt),

@@ -231,7 +231,7 @@ def choice(description, options, value=None):
     values = [option if isinstance(option, str) else option[1] for option in options]
     return ipywidgets.ToggleButtons(
         options=options,
-        value=value if value in values else values[0],
+        value=values[0] if value is None and None not in values else value,
         description=description,
         style={"description_width": "initial", "button_width": "auto"},
     )
