@@ -213,7 +213,7 @@ def test_a_notebook_in_the_browser(name, open_notebook):
         assert picture is None or explorer.picture() != picture
     assert serious_faults(notebook.page) == []
     if name == TRAINS_FOR_A_MINUTE:
-        assert any("It writes:" in text for text in notebook.page.locator(".jp-OutputArea").all_inner_texts())
+        assert any("It writes:" in text for text in notebook.page.locator(".jp-OutputArea").all_text_contents())
         return  # a second run would show what the twelve others show
     notebook.restart_and_run_all()
     assert notebook.complaints() == []
