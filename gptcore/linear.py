@@ -3,6 +3,8 @@
 Notebook: 12_fast_generation.
 """
 
+from functools import lru_cache, reduce
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -22,27 +24,57 @@ class Linear(nn.Linear):
     Notebook: 12_fast_generation.
     """
 
-    def __init__(self, in_features, out_features, bias=True):
-        super().__init__(in_features, out_features, bias)
-        self.in_slices, self.out_slices = _num_slices(in_features), _num_slices(out_features)
-
     def forward(self, x):
-        weight, bias = self.weight, self.bias
-        num_rows = x.numel() // self.in_features
-        if num_rows > FEW_ROWS or not x.is_cpu or x.dtype != torch.float32:
-            return F.linear(x, weight, bias)
-        if weight.is_contiguous():  # stored output by output: each slice makes some of the outputs
-            rows = x.reshape(num_rows, -1).expand(self.out_slices, -1, -1)
-            slices = weight.view(self.out_slices, -1, self.in_features).mT  # (slices, in, out / slices)
-            y = torch.bmm(rows, slices).transpose(0, 1)
-        else:  # stored input by input, as OpenAI does: each slice sums over some of the inputs
-            rows = x.reshape(num_rows, self.in_slices, -1).transpose(0, 1)
-            slices = weight.t().view(self.in_slices, -1, self.out_features)  # (slices, in / slices, out)
-            y = torch.bmm(rows, slices).sum(0)
-        y = y.reshape(*x.shape[:-1], self.out_features)
-        return y if bias is None else y + bias
+        return linear(x, self.weight, self.bias)
 
 
-def _num_slices(size):
+def linear(x, weight, bias):
+    """The product of `Linear`, for weights (out_features, in_features) and a bias (out_features) or None."""
+    out_features, in_features = weight.shape
+    num_rows = x.numel() // in_features
+    if num_rows > FEW_ROWS or not x.is_cpu or x.dtype != torch.float32:
+        return F.linear(x, weight, bias)
+    num_threads = torch.get_num_threads()
+    if weight.is_contiguous():  # stored output by output: each slice makes some of the outputs
+        num_slices = _num_slices(out_features, num_threads)
+        columns = x.reshape(num_rows, in_features).t().expand(num_slices, -1, -1)
+        y = torch.bmm(weight.view(num_slices, -1, in_features), columns)  # (slices, out / slices, rows)
+        y = y.flatten(0, 1).t()
+        y = y if bias is None else y + bias
+    else:  # stored input by input, as OpenAI does: each slice sums over some of the inputs
+        num_slices = _num_slices(in_features, num_threads)
+        rows = x.reshape(num_rows, num_slices, -1).transpose(0, 1)
+        sums = torch.bmm(rows, weight.t().view(num_slices, -1, out_features)).unbind()  # each (rows, out)
+        y = reduce(torch.add, sums if bias is None else (bias, *sums))
+    return y.reshape(*x.shape[:-1], out_features)
+
+
+def linear_each(x, layers):
+    """`[layer(x) for layer in layers]` for layers of one size, in one product where one matrix holds all their weights.
+
+    So it is with the queries, keys and values of a model that was loaded. Where gradients are recorded each layer
+    goes alone, for PyTorch to know which parameter they belong to.
+    """
+    weight, bias = (None, None) if torch.is_grad_enabled() else (_joined(layers, "weight"), _joined(layers, "bias"))
+    if weight is None or bias is None:
+        return [layer(x) for layer in layers]
+    return linear(x, weight, bias).chunk(len(layers), dim=-1)
+
+
+def _joined(layers, name):
+    """One tensor with the layers' parameters below each other, as a view; None where memory does not hold them so."""
+    parts = [getattr(layer, name) for layer in layers]
+    first = parts[0]
+    if first is None:
+        return None
+    memory, step = first.untyped_storage().data_ptr(), len(first) * first.stride(0)
+    for i, part in enumerate(parts):
+        if part.untyped_storage().data_ptr() != memory or part.storage_offset() != first.storage_offset() + i * step:
+            return None
+    return first.as_strided((len(parts) * len(first), *first.shape[1:]), first.stride())
+
+
+@lru_cache
+def _num_slices(size, num_threads):
     """At least one slice for each processor, all of one size; 1 where no number up to MOST_SLICES fits."""
-    return next((number for number in range(torch.get_num_threads(), MOST_SLICES + 1) if size % number == 0), 1)
+    return next((number for number in range(num_threads, MOST_SLICES + 1) if size % number == 0), 1)

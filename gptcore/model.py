@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from gptcore.checks import check_count, check_features, check_token_ids
 from gptcore.config import validate_config
-from gptcore.linear import Linear  # nn.Linear, quicker for a few tokens: notebook 12
+from gptcore.linear import Linear, linear_each  # nn.Linear, quicker for a few tokens: notebook 12
 
 FEED_FORWARD_EXPANSION = 4  # GPT-2 and the Transformer paper (section 3.3) make the hidden layer 4 times as wide
 
@@ -131,9 +131,8 @@ class MultiHeadAttention(nn.Module):
                 f"expected (batch, num_tokens, {self.d_in}) with at most {self.context_length} tokens, "
                 f"got {tuple(x.shape)}; crop the text or raise context_length"
             )
-        queries = self._split_heads(self.W_query(x))
-        keys = self._split_heads(self.W_key(x))
-        values = self._split_heads(self.W_value(x))
+        layers = (self.W_query, self.W_key, self.W_value)
+        queries, keys, values = (self._split_heads(each) for each in linear_each(x, layers))  # each is layer(x)
         if cache is not None:
             keys, values = cache.extend(block_index, keys, values)  # those of all tokens so far
         num_new, num_seen = queries.shape[2], keys.shape[2]

@@ -95,7 +95,8 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
     # Here and not above: in a notebook tqdm brings ipywidgets, which `import gptcore` does without.
     from tqdm.auto import trange
 
-    hidden = not progress or "TQDM_DISABLE" in os.environ  # tqdm's own variable; its notebook bar does not heed it
+    # tqdm's own variable, but its notebook bar does not heed it
+    hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)  # all parameters in one operation
     was_training = model.training

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from gptcore.linear import FEW_ROWS, Linear
+from gptcore.linear import FEW_ROWS, Linear, _num_slices, linear_each
 
 sizes = st.integers(1, 70)
 
@@ -18,12 +18,14 @@ sizes = st.integers(1, 70)
 @settings(max_examples=100, deadline=None)
 def test_equals_pytorch(data, in_features, out_features, batch, num_tokens, bias, stored_by_input):
     torch.manual_seed(data.draw(st.integers(0, 99)))
-    with mock.patch("torch.get_num_threads", return_value=data.draw(st.integers(1, 4))):
-        layer = Linear(in_features, out_features, bias=bias)
+    layer = Linear(in_features, out_features, bias=bias)
     if stored_by_input:
         layer.weight = nn.Parameter(layer.weight.detach().t().contiguous().t())
+    num_threads = data.draw(st.integers(1, 4))
     for x in (torch.randn(batch, num_tokens, in_features), torch.randn(num_tokens, in_features)):
-        torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=2e-6, rtol=2e-6)
+        with mock.patch("torch.get_num_threads", return_value=num_threads):
+            found = layer(x)
+        torch.testing.assert_close(found, F.linear(x, layer.weight, layer.bias), atol=2e-6, rtol=2e-6)
     with pytest.raises(RuntimeError):
         layer(torch.randn(2, in_features + 1))
 
@@ -48,9 +50,46 @@ def test_draws_the_same_numbers_as_pytorch():
     assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours.bias, theirs.bias)
 
 
-@pytest.mark.parametrize(("num_threads", "in_slices", "out_slices"), [(1, 1, 1), (2, 2, 29), (10, 12, 29)])
-def test_there_is_a_slice_for_each_processor_where_the_size_allows(num_threads, in_slices, out_slices, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
-    layer = Linear(768, 50257)  # 50257 = 29 * 1733
-    assert (layer.in_slices, layer.out_slices) == (in_slices, out_slices)
-    assert Linear(768, 50021).out_slices == 1  # a prime number cannot be cut
+@pytest.mark.parametrize(("size", "num_threads", "num_slices"), [
+    (768, 1, 1), (768, 2, 2), (768, 10, 12), (50257, 1, 1), (50257, 2, 29), (50257, 10, 29), (50021, 2, 1)
+])  # fmt: skip
+def test_there_is_a_slice_for_each_processor_where_the_size_allows(size, num_threads, num_slices):
+    assert _num_slices(size, num_threads) == num_slices  # 50257 = 29 * 1733; the prime 50021 cannot be cut
+
+
+def in_one_matrix(num_layers, in_features, out_features, bias):
+    """Layers whose weights are columns of one matrix, as those of a loaded model are."""
+    matrix, biases = torch.randn(in_features, num_layers * out_features), torch.randn(num_layers * out_features)
+    layers = [Linear(in_features, out_features, bias=bias) for _ in range(num_layers)]
+    for i, layer in enumerate(layers):
+        columns = slice(i * out_features, (i + 1) * out_features)
+        layer.weight = nn.Parameter(matrix[:, columns].t())
+        if bias:
+            layer.bias = nn.Parameter(biases[columns])
+    return layers
+
+
+@given(sizes, sizes, st.integers(1, 40), st.sampled_from([torch.float32, torch.float64]), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_layers_of_one_matrix_give_what_each_gives(in_features, out_features, num_tokens, dtype, bias):
+    torch.manual_seed(123)
+    layers = [layer.to(dtype) for layer in in_one_matrix(3, in_features, out_features, bias)]
+    x = torch.randn(2, num_tokens, in_features, dtype=dtype)
+    each = [F.linear(x, layer.weight, layer.bias) for layer in layers]
+    for others in (layers, layers[::-1], layers[:2] + layers[:1], [Linear(in_features, out_features).to(dtype)]):
+        wanted = [F.linear(x, layer.weight, layer.bias) for layer in others]
+        with torch.no_grad():
+            torch.testing.assert_close(list(linear_each(x, others)), wanted, atol=1e-5, rtol=1e-5)
+    for i, layer in enumerate(layers):  # with gradients: each parameter gets its own
+        wanted = torch.autograd.grad(each[i].square().sum(), layer.parameters())
+        found = torch.autograd.grad(linear_each(x, layers)[i].square().sum(), layer.parameters())
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_loaded_layer_group_is_read_as_one():
+    layers = in_one_matrix(3, 8, 4, bias=True)
+    with torch.no_grad(), mock.patch("torch.bmm", wraps=torch.bmm) as product:
+        linear_each(torch.randn(1, 8), layers)
+        assert product.call_count == 1
+        linear_each(torch.randn(1, 8), layers[::-1])
+        assert product.call_count == 4

@@ -127,12 +127,18 @@ FAULTS = {
     ),
     "top-k keeps one too many": ("generation", "torch.topk(logits, top_k)", "torch.topk(logits, top_k + 1)"),
     "a row goes on after its end": ("generation", "torch.where(has_ended, eos_id, new)", "new"),
-    "bias forgotten": ("linear", "return y if bias is None else y + bias", "return y"),
+    "bias forgotten": ("linear", "y = y if bias is None else y + bias", "pass"),
     "slices in the wrong order": (
         "linear",
-        "torch.bmm(rows, slices).transpose(0, 1)",
-        "torch.bmm(rows, slices).flip(0).transpose(0, 1)",
+        "torch.bmm(weight.view(num_slices, -1, in_features), columns)",
+        "torch.bmm(weight.view(num_slices, -1, in_features), columns).flip(0)",
     ),
+    "joined layers taken in any order": (
+        "linear",
+        "part.storage_offset() != first.storage_offset() + i * step",
+        "False",
+    ),
+    "joined while gradients are recorded": ("linear", "if torch.is_grad_enabled() else", "if False else"),
     "a matrix not transposed": (
         "pretrained",
         'tensors[f"{theirs}.{name}.weight"].t()',

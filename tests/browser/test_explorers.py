@@ -214,7 +214,12 @@ def test_a_notebook_in_the_browser(name, open_notebook):
     assert serious_faults(notebook.page) == []
     if name == TRAINS_FOR_A_MINUTE:
         assert any("It writes:" in text for text in notebook.page.locator(".jp-OutputArea").all_text_contents())
-        return  # a second run would show what the twelve others show
+
+
+def test_a_second_run_leaves_one_explorer_where_one_was(open_notebook):
+    name = "02_layer_norm"  # it has two
+    notebook = open_notebook(name)
+    notebook.restart_and_run_all()
     notebook.restart_and_run_all()
     assert notebook.complaints() == []
     for explorer_name in EXPLORERS[name]:

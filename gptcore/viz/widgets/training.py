@@ -33,7 +33,7 @@ class TrainingView:
         self._training, self._validation = axes.lines
         self._training.set_marker("")
         axes.set(xlim=(0, num_steps), ylim=(0, 8))
-        self._page = None if "TQDM_DISABLE" in os.environ else ipywidgets.HTML()
+        self._page = None if os.environ.get("TQDM_DISABLE") else ipywidgets.HTML()
         if self._page:
             display(self._page)
 
