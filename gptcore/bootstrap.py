@@ -1,8 +1,10 @@
-"""Set everything up on a bare machine, then read, test or re-execute the notebooks.
+"""Set everything up on a bare machine, then read, test or re-execute the notebooks, or prepare a class.
 
     python gptcore/bootstrap.py lab        open JupyterLab on the first notebook
     python gptcore/bootstrap.py test       run all tests
     python gptcore/bootstrap.py outputs    execute all notebooks and save their outputs
+    python gptcore/bootstrap.py bench      measure what notebooks, explorers and gptcore take
+    python gptcore/bootstrap.py teach      add what a teacher needs: nbgrader and JupyterHub
 
 Words after these are passed on: `test -k tokenizer`, `outputs 02_layer_norm`, `lab --no-browser`.
 
@@ -35,6 +37,8 @@ COMMANDS = {
     "lab": ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"],
     "test": ["-m", "pytest"],
     "outputs": ["tests/notebooks/make_outputs.py"],
+    "bench": ["tests/benchmarks/series.py"],
+    "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],
 }
 
 
@@ -61,7 +65,7 @@ def set_up():
     if INSTALLED.exists() and INSTALLED.read_text() == wanted and PYTHON.exists():
         return
     print("Setting up .venv: a few minutes and about 1 GB of disk, the first time only.", flush=True)
-    if not PYTHON.exists():
+    if not has_pip():
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     version = re.search(r"^torch==(\S+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)[1]
@@ -76,6 +80,17 @@ def set_up():
     disable_news = ["-m", "jupyter", "labextension", "disable", "--level=sys_prefix", news]
     subprocess.check_call([PYTHON, *disable_news], stderr=subprocess.DEVNULL)
     INSTALLED.write_text(wanted)
+
+
+def has_pip():
+    """False without .venv, and also for one whose making was broken off, or whose Python has gone."""
+    try:
+        return (
+            subprocess.call([PYTHON, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            == 0
+        )
+    except OSError:
+        return False
 
 
 def wants_cpu_build():

@@ -8,6 +8,7 @@ Source: Radford et al. 2019 (GPT-2); names as the Hugging Face hub's checkpoints
 Notebook: 11_gpt2_weights.
 """
 
+import errno
 import json
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
+from gptcore.config import is_whole_number, validate_config
 from gptcore.model import FEED_FORWARD_EXPANSION, GPTModel
 
 HUB_MODELS = {  # name: (repository on the hub, the revision that this module was written for)
@@ -99,7 +101,8 @@ def _what_instead(folder):
 def _fetch(name):
     # Here and not above: `import gptcore` does without it.
     from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, XetDownloadError
+    from huggingface_hub.utils import logging
 
     repository, revision = HUB_MODELS[name]
 
@@ -110,16 +113,20 @@ def _fetch(name):
         return Path(files(local_files_only=True)[0]).parent
     except LocalEntryNotFoundError:
         pass  # not fetched yet
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # a broken line is taken up again without pages about it
     try:
         if constants.HF_HUB_OFFLINE:
             raise ConnectionError("HF_HUB_OFFLINE is set")
         _reach(constants.ENDPOINT)
         return Path(files()[0]).parent
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, HTTPError, XetDownloadError) as error:
         raise ConnectionError(
             f"{name!r} is not on this machine and could not be fetched ({_reason(error)}); with a network it is "
             f'fetched once and kept. "stories", the small model that ships with gptcore, needs none.'
         ) from None
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _reach(address):
@@ -131,6 +138,8 @@ def _reach(address):
 
 
 def _reason(error):
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return "the disk is full: make room, or set HF_HOME to a folder on another one"
     return str(getattr(error, "reason", error)).splitlines()[0] or type(error).__name__
 
 
@@ -150,8 +159,16 @@ def read_config(path):
     if "model_type" not in found:
         problems.append("model_type is missing, so the architecture is unknown")
     problems += [f"{key} is missing" for key in NUMBER_OF.values() if key not in found]
+    problems += [
+        f"{key}={found[key]!r} must be a whole number"
+        for key in NUMBER_OF.values()
+        if key in found and not is_whole_number(found[key])
+    ]
+    is_tied = found.get("tie_word_embeddings", True)
+    if not isinstance(is_tied, bool):
+        problems.append(f"tie_word_embeddings={is_tied!r} must be true or false")
     hidden_dim = found.get("n_inner")
-    if hidden_dim is not None and hidden_dim != FEED_FORWARD_EXPANSION * found.get("n_embd", 0):
+    if hidden_dim is not None and not problems and hidden_dim != FEED_FORWARD_EXPANSION * found["n_embd"]:
         problems.append(
             f"n_inner={hidden_dim}, but this model's feed-forward is {FEED_FORWARD_EXPANSION} * n_embd wide"
         )
@@ -159,7 +176,7 @@ def read_config(path):
         raise ValueError(f"{path} does not fit gptcore's GPTModel:\n- " + "\n- ".join(problems))
     cfg = {ours: found[theirs] for ours, theirs in NUMBER_OF.items()}
     cfg |= {"drop_rate": found.get("resid_pdrop", 0.1), "qkv_bias": True}
-    return cfg, found.get("tie_word_embeddings", True)
+    return validate_config(cfg), is_tied
 
 
 def open_tensors(path):
@@ -169,11 +186,14 @@ def open_tensors(path):
             return {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         size = path.stat().st_size
-        raise ValueError(f"{path} ({size:,} bytes) is damaged or broken off ({error}); fetch it again") from None
+        mend = "restore it with `git checkout -- gptcore/data`" if path.parent == STORY_MODEL else "fetch it again"
+        raise ValueError(f"{path} ({size:,} bytes) is damaged or broken off ({error}); {mend}") from None
 
 
 def check_tensors(tensors, cfg, is_tied, path):
     """Raise one ValueError that lists every missing, unknown, misshapen or mistyped tensor."""
+    if cfg["n_layers"] > len(tensors):  # before a list of all that a billion blocks would need
+        raise ValueError(f"{path} has {len(tensors)} tensors, too few for the {cfg['n_layers']} blocks of config.json")
     shapes = their_shapes(cfg)
     if is_tied:
         head = tensors.pop("lm_head.weight", None)  # some files name the shared tensor twice
@@ -254,7 +274,7 @@ def our_names(tensors, cfg):
 def save_checkpoint(model, folder):
     """Write `model` as transformers would: config.json and model.safetensors, for `from_pretrained` here and there.
 
-    Raises: ValueError for a model without qkv_bias, which the format does not know.
+    Raises: ValueError for a model without qkv_bias, which the format does not know; OSError when the disk is full.
     """
     cfg = model.cfg
     if not cfg["qkv_bias"]:
@@ -265,10 +285,18 @@ def save_checkpoint(model, folder):
     settings |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), cfg["drop_rate"])
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    unfinished = folder / f"{WEIGHTS_FILE}.unfinished"
-    save_file(_their_tensors(model, is_tied), unfinished, metadata={"format": "pt"})
-    unfinished.replace(folder / WEIGHTS_FILE)
+    unfinished = {name: folder / f"{name}.unfinished" for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    try:
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        unfinished[CONFIG_FILE].write_text(text, encoding="utf-8")
+        save_file(_their_tensors(model, is_tied), unfinished[WEIGHTS_FILE], metadata={"format": "pt"})
+        for name, path in unfinished.items():
+            path.replace(folder / name)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{folder} could not be written ({error}); what was there before is still there") from None
+    finally:
+        for path in unfinished.values():
+            path.unlink(missing_ok=True)
 
 
 def _their_tensors(model, is_tied):
