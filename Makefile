@@ -10,4 +10,10 @@ test: ## run all tests
 outputs: ## execute all notebooks on clean kernels and save their outputs
 	$(PYTHON) gptcore/bootstrap.py outputs $(ARGS)
 
-.PHONY: lab test outputs
+bench: ## measure what notebooks, explorers and gptcore take
+	$(PYTHON) gptcore/bootstrap.py bench $(ARGS)
+
+teach: ## add what a teacher needs: nbgrader and JupyterHub
+	$(PYTHON) gptcore/bootstrap.py teach $(ARGS)
+
+.PHONY: lab test outputs bench teach

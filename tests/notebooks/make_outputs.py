@@ -2,14 +2,16 @@
 
 Prints what each took: seconds from the start of its kernel to the last output, and the kernel's peak memory.
 
-    python tests/notebooks/make_outputs.py               all notebooks
-    python tests/notebooks/make_outputs.py 02_layer_norm  one of them
+    python tests/notebooks/make_outputs.py                          all notebooks, and the solutions
+    python tests/notebooks/make_outputs.py 02_layer_norm            one of them
+    python tests/notebooks/make_outputs.py solutions/02_layer_norm  the solutions of its exercises
 """
 
 import os
 import re
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -36,25 +38,43 @@ except ImportError:
 """
 
 
-def execute(path):
-    """Run the notebook at `path` and save it in one step; return its seconds and its kernel's peak bytes."""
-    notebook = nbformat.read(path, as_version=4)
-    stored = [pictures_of(cell) for cell in notebook.cells]
+@dataclass
+class Figures:
+    """What a notebook takes: seconds from the start of its kernel, and the kernel's peak memory."""
+
+    first_output: float  # seconds until a cell with an output has ended
+    seconds: float
+    peak_bytes: float
+
+
+def run(notebook, folder):
+    """Execute a notebook's cells in order on a clean kernel and keep their outputs in it; return its Figures."""
     client = NotebookClient(
         notebook,
         kernel_name="python3",
         record_timing=False,
         timeout=600,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
     )
+    first_output = None
     start = time.perf_counter()
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
+            if first_output is None and cell.get("outputs"):
+                first_output = time.perf_counter() - start
         seconds = time.perf_counter() - start
         notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
         client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
         peak_bytes = float(notebook.cells.pop().outputs[0].text)
+    return Figures(first_output, seconds, peak_bytes)
+
+
+def execute(path):
+    """Run the notebook at `path` and save it in one step; return its Figures."""
+    notebook = nbformat.read(path, as_version=4)
+    stored = [pictures_of(cell) for cell in notebook.cells]
+    figures = run(notebook, path.parent)
     # A kernel sends what it prints in pieces of chance size: one piece, so that the file does not change by itself.
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -73,7 +93,7 @@ def execute(path):
     unfinished = path.with_suffix(".unfinished")
     nbformat.write(notebook, unfinished)
     unfinished.replace(path)
-    return seconds, peak_bytes
+    return figures
 
 
 def pictures_of(cell):
@@ -106,11 +126,14 @@ def main(names):
     unknown = [name for name in names if not (NOTEBOOKS / f"{name}.ipynb").exists()]
     if unknown:
         sys.exit(f"no notebook named {', '.join(unknown)}; a name looks like 02_layer_norm")
-    paths = [NOTEBOOKS / f"{name}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-    print(f"{'notebook':<28}{'seconds':>9}{'peak MB':>9}{'file kB':>9}")
+    every = [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(NOTEBOOKS.glob("solutions/*.ipynb"))]
+    paths = [NOTEBOOKS / f"{name}.ipynb" for name in names] or every
+    print(f"{'notebook':<36}{'seconds':>9}{'peak MB':>9}{'file kB':>9}")
     for path in paths:
-        seconds, peak = execute(path)
-        print(f"{path.stem:<28}{seconds:>9.1f}{peak / 1e6:>9.0f}{path.stat().st_size / 1e3:>9.0f}", flush=True)
+        took = execute(path)
+        name = path.relative_to(NOTEBOOKS).with_suffix("").as_posix()
+        size = path.stat().st_size / 1e3
+        print(f"{name:<36}{took.seconds:>9.1f}{took.peak_bytes / 1e6:>9.0f}{size:>9.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""What may not grow unnoticed: sizes of files, pictures and the installation, and the lines that a reader studies."""
+
+import base64
+import re
+import shutil
+import site
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+BUDGET = tomllib.loads((ROOT / "tests" / "budget.toml").read_text(encoding="utf-8"))
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]*)")
+
+
+def kilobytes(paths):
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 1e3
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_notebook_is_a_small_file(path):
+    assert kilobytes([path]) <= BUDGET["kilobytes"]["each_notebook"]
+    pictures = [len(base64.b64decode(picture)) for picture in PICTURE.findall(path.read_text(encoding="utf-8"))]
+    assert sum(pictures) / 1e3 <= BUDGET["kilobytes"]["pictures_in_one_notebook"]
+
+
+def test_all_notebooks_together_are_quickly_fetched():
+    assert kilobytes(NOTEBOOKS) <= BUDGET["kilobytes"]["all_notebooks"]
+
+
+def test_the_readmes_pictures_and_the_packages_data_are_small():
+    assert kilobytes((ROOT / ".github").glob("*.png")) <= BUDGET["kilobytes"]["pictures_of_the_readme"]
+    assert kilobytes((ROOT / "gptcore" / "data").rglob("*")) <= BUDGET["kilobytes"]["package_data"]
+
+
+@pytest.mark.parametrize(
+    ("files", "ceiling"), [(["model"], "model"), (["model", "generation"], "model_and_generation")]
+)
+def test_the_core_can_be_read_in_one_sitting(files, ceiling):
+    lines = sum(len((ROOT / "gptcore" / f"{file}.py").read_text(encoding="utf-8").splitlines()) for file in files)
+    assert lines <= BUDGET["lines"][ceiling]
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch brings CUDA, which is several GB")
+def test_the_installation_fits_on_a_small_disk():
+    (packages,) = {Path(folder) for folder in site.getsitepackages() if folder.endswith("site-packages")}
+    files = (path for path in packages.rglob("*") if path.suffix != ".pyc" and not path.is_symlink())
+    assert kilobytes(files) / 1e3 <= BUDGET["megabytes"]["installation"]
+
+
+def run_by_nbval(pytester, cells):
+    """Run a notebook for each (name, code of its one cell), with this project's conftest.py."""
+    for name in ("conftest.py", "tests/budget.toml", "tests/notebooks/sanitize.cfg", "tests/offline/sitecustomize.py"):
+        (pytester.path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, pytester.path / name)
+    for name, source in cells.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, pytester.path / f"{name}.ipynb")
+    return pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "-p", "no:cacheprovider")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a kernel's peak is read from Linux's /proc")
+def test_a_notebook_that_takes_too_much_memory_fails(pytester):
+    limit = BUDGET["kernel_peak_megabytes"]["each"]
+    cells = {name: f'size = len(b"x" * {size})' for name, size in {"light": 10**6, "heavy": limit * 10**6}.items()}
+    finished = run_by_nbval(pytester, cells)
+    finished.assert_outcomes(passed=2, errors=1)
+    finished.stdout.fnmatch_lines([f"*heavy.ipynb: its kernel took 1??? MB at its peak, the limit is {limit} MB*"])
+
+
+def test_a_notebook_that_calls_somebody_fails(pytester):
+    call = "import contextlib, socket\nwith contextlib.suppress(OSError):\n    socket.create_connection(('{}', 9), 1)"
+    hosts = {"near": "127.0.0.1", "far": "no-such-host.invalid"}
+    finished = run_by_nbval(pytester, {name: call.format(host) for name, host in hosts.items()})
+    finished.assert_outcomes(passed=2, errors=1)
+    finished.stdout.fnmatch_lines(["*far.ipynb: it tried to reach no-such-host.invalid*"])
