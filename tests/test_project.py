@@ -1,6 +1,7 @@
 """What the project promises about itself: light imports, a short core, one set-up, a Binder that builds."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,37 @@ def test_the_core_prints_nothing_and_does_not_import_viz():
         if path.stem != "bootstrap":
             calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
             assert not any(isinstance(func, ast.Name) and func.id in ("print", "eval", "exec") for func in calls), path
+
+
+RUNS_WHAT_IT_IS_GIVEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+READS_PICKLE = {"torch.load", "torch.save", "np.load", "numpy.load"}
+RISKY_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib", "subprocess", "ctypes"}
+SETS_UP = {"gptcore/bootstrap.py", "notebooks/teaching/make_exercises.py"}  # a person runs these, not a notebook
+
+
+def python_of_the_project():
+    """Every piece of Python that a reader or a server runs, by a name: modules, and each cell of each notebook."""
+    for folder in ("gptcore", "notebooks/teaching"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                yield path.relative_to(ROOT).as_posix(), "".join(cell["source"])
+
+
+def test_nothing_runs_what_a_reader_types_or_a_file_brings():
+    for name, source in python_of_the_project():
+        if name in SETS_UP:
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in RUNS_WHAT_IT_IS_GIVEN | READS_PICKLE, f"{name}: {called}"
+                assert "trust_remote_code" not in [keyword.arg for keyword in node.keywords], name
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {module.split(".")[0] for module in modules} & RISKY_MODULES, f"{name}: {modules}"
 
 
 def test_public_names_are_documented_and_notebooks_exist():

@@ -36,8 +36,11 @@ def chromium():
 
 
 @contextmanager
-def jupyterlab(folder):
-    """Serve a copy of the notebooks in `folder`; gives a function from a notebook's name to its address."""
+def jupyterlab(folder, within=()):
+    """Serve a copy of the notebooks in `folder`; gives a function from a notebook's name to its address.
+
+    `within` is the beginning of a command line: something that the server and its kernels run in.
+    """
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     with socket.socket() as any_free:
         any_free.bind(("127.0.0.1", 0))
@@ -45,7 +48,16 @@ def jupyterlab(folder):
     token = secrets.token_hex(16)
     own = {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--port-retries=0"),
+        *(
+            *within,
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--port-retries=0",
+        ),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"),
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from lab_in_chromium import SLOW
+from playwright.sync_api import expect
 
 from gptcore import (
     GPT_CONFIG_124M,
@@ -201,6 +203,20 @@ def test_every_explorer_is_in_a_notebook_and_tested():
     assert sorted(tested) == widgets.__all__ and len(tested) >= 12
 
 
+HOSTILE = ("<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>", "<img onerror=hacked>")
+
+
+def nothing_typed_runs(explorer):
+    """Type HTML that would run a program into every text box: it is shown as text, or refused."""
+    for box in explorer.explorer.locator(".widget-text input").all():
+        for text in (*HOSTILE, box.input_value()):
+            before = explorer.explorer.text_content()
+            box.fill(text)
+            expect(explorer.explorer).not_to_have_text(before, timeout=SLOW)
+            assert explorer.explorer.locator("script, [onerror]").count() == 0
+    assert explorer.page.evaluate("window.hacked") is None
+
+
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_a_notebook_in_the_browser(name, open_notebook):
     notebook = open_notebook(name)
@@ -211,6 +227,7 @@ def test_a_notebook_in_the_browser(name, open_notebook):
         picture = explorer.picture() if explorer.explorer.locator("img").count() else None
         use(explorer)
         assert picture is None or explorer.picture() != picture
+        nothing_typed_runs(explorer)
     assert serious_faults(notebook.page) == []
     if name == TRAINS_FOR_A_MINUTE:
         assert any("It writes:" in text for text in notebook.page.locator(".jp-OutputArea").all_text_contents())
