@@ -172,6 +172,33 @@ def test_layer_norm_explorer_computes_layer_norm(explore):
     assert f"After: mean {0:.2f}, variance {expected.var(correction=0):.2f}" in explorer.words
 
 
+def test_layer_norm_explorer_cuts_no_bar_off(explore):
+    explorer = explore("layer_norm_explorer")
+    farthest = {"x0": 10.0, "x1": -10.0, "x2": -10.0, "x3": -10.0, "scale": 3.0, "shift": 3.0}
+    for name, value in farthest.items():
+        explorer.controls[name].value = value
+    before, after = axes_of("before")
+    assert before.get_ylim() == after.get_ylim()  # what layer norm does to the size can be seen
+    tallest = max(bar.get_height() for bar in after.patches)
+    assert tallest == pytest.approx(8.196, abs=0.001) and tallest < after.get_ylim()[1]
+
+
+def axes_of(title):
+    """The axes of the open figure whose first one has this title."""
+    gc.collect()
+    figures = [thing for thing in gc.get_objects() if type(thing) is Figure]
+    (figure,) = [figure for figure in figures if figure.axes[0].get_title() == title]
+    return figure.axes
+
+
+def test_norm_axis_explorer_writes_every_number(explore):
+    explorer = explore("norm_axis_explorer")
+    explorer.controls["token_0"].value = "0.25, 2, -30, 1000"
+    before, after = ([text.get_text() for text in axes.texts] for axes in axes_of("the batch"))
+    assert before[:5] == ["0.25", "2", "-30", "1000", "10"]
+    assert len(before) == len(after) == 12
+
+
 def test_norm_axis_explorer_takes_rows_or_columns(explore):
     explorer = explore("norm_axis_explorer")
     explorer.controls["along"].value = "batch norm"

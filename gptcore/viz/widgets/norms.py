@@ -18,8 +18,7 @@ def layer_norm_explorer(values=(3.0, -1.0, 0.5, 2.0)):
     for axes, title in ((before, "before"), (after, "after layer norm")):
         plots.bars(axes, names, {"": values}, values=".2f", title=title, xlabel="feature", ylabel="activation")
         axes.axhline(0, color="black", linewidth=1)
-    before.set_ylim(-1.2 * _LIMIT, 1.2 * _LIMIT)
-    after.set_ylim(-6, 6)
+        axes.set_ylim(-1.2 * _LIMIT, 1.2 * _LIMIT)  # one range for both; scale and shift can lead to 8.2
 
     def view(scale, shift, eps, **moved):
         x = torch.tensor([moved[name] for name in names])  # (emb_dim,)
@@ -53,7 +52,7 @@ def norm_axis_explorer(rows=("1, 2, 3, 4", "10, 20, 30, 40", "5, 5, 6, 5")):
     }
     figure = LiveFigure("Three tokens of four features, before and after normalising.", columns=2, size=(8.6, 3.4))
     before, after = figure.axes
-    for axes, title, values in ((before, "the batch", ""), (after, "normalised", ".1f")):
+    for axes, title, values in ((before, "the batch", ".4g"), (after, "normalised", ".1f")):
         plots.heatmap(axes, start, title=title, xlabel="feature", ylabel="token", values=values, **look)
 
     plots.outline(before, rows=[0], columns=range(4), label="averaged together")
@@ -64,7 +63,7 @@ def norm_axis_explorer(rows=("1, 2, 3, 4", "10, 20, 30, 40", "5, 5, 6, 5")):
         dim = -1 if along == "layer norm" else 0
         variance = batch.var(dim, correction=0, keepdim=True)
         normalised = (batch - batch.mean(dim, keepdim=True)) / (variance + 1e-5).sqrt()
-        move_heatmap(before, batch)
+        move_heatmap(before, batch, ".4g")
         frame.set(width=4 if dim == -1 else 1, height=1 if dim == -1 else len(batch))
         move_heatmap(after, normalised, ".1f")
         means = ", ".join(f"{abs(mean):.1f}" for mean in normalised.mean(dim).tolist())
