@@ -35,7 +35,7 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 COMMANDS = {
     "lab": ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"],
-    "test": ["-m", "pytest"],
+    "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile"],  # a notebook's cells stay on one kernel
     "outputs": ["tests/notebooks/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
     "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],
