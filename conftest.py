@@ -16,6 +16,10 @@ collect_ignore_glob = [
     "notebooks/teaching/*",  # programs, which need more than is installed everywhere
 ]
 
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Before anything imports PyTorch: with more threads than processors, all wait for one another most of the time.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
 TESTS = Path(__file__).parent / "tests"
 BUDGET = tomllib.loads((TESTS / "budget.toml").read_text(encoding="utf-8"))
 

@@ -1,6 +1,6 @@
 """The whole series ten times, each time under other circumstances: nbval compares every output with the stored one.
 
-    python tests/benchmarks/ten_runs.py          all ten, about an hour on two cores
+    python tests/benchmarks/ten_runs.py          all ten, about 40 minutes on two cores
     python tests/benchmarks/ten_runs.py 1 10     the first and the last
 
 Threads, hash seeds, language, time zone, working folder, a path with a space and a letter beyond ASCII, no network.
@@ -54,7 +54,18 @@ def run(circumstances, scratch):
     command = [sys.executable]
     if circumstances.pop("network", None):
         command = ["unshare", "--net", sys.executable, "-c", LOOPBACK_UP]
-    command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(project), "-c"]
+    command += [
+        "-m",
+        "pytest",
+        "-q",
+        "-n2",
+        "--dist=loadfile",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(project),
+        "-c",
+    ]
     command += [str(project / "pyproject.toml"), *map(str, sorted((project / "notebooks").glob("*.ipynb")))]
     finished = subprocess.run(
         command,

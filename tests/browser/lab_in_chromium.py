@@ -18,7 +18,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 SLOW = 30_000  # milliseconds after which something has gone wrong on the page
-SLOW_RUN = 180_000  # and with a whole notebook
+SLOW_RUN = 600_000  # and with a whole notebook
 
 
 def find_chromium():
