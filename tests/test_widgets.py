@@ -372,6 +372,27 @@ def test_what_is_switched_off_is_off_and_only_inside(model):
     block.att.out_proj.weight.copy_(weight)
 
 
+def test_ablation_begins_without_a_shortcut_and_compares_only_with_something_off(explore):
+    explorer = explore("ablation_explorer")
+    assert explorer.words.startswith("Switched off: the shortcut of block 0.")
+    assert explorer._picture.value.count("<table>") == 2
+    assert "without the shortcut of block 0" in explorer._picture.value
+    explorer.controls["part"].value = "head"
+    assert "without head 0 of block 0" in explorer._picture.value
+    explorer.controls["part"].value = "nothing"
+    assert explorer._picture.value.count("<table>") == 1 and "without" not in explorer._picture.value
+
+
+@pytest.mark.parametrize(
+    ("perplexity", "shown"),
+    [(7.4361, "7.436"), (1.0, "1"), (591449.6, "591,400"), (5e13, "50,000,000,000,000"), (float("inf"), "inf")],
+)
+def test_a_perplexity_is_shown_with_four_digits(perplexity, shown):
+    from gptcore.viz.widgets.ablation import _short
+
+    assert _short(perplexity) == shown
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_training_view_looks_first_last_and_between(hidden, capsys, monkeypatch):
     from gptcore.viz.widgets.training import TrainingView

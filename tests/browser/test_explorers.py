@@ -150,11 +150,12 @@ def trained(explorer):
 
 
 def ablation(explorer):
-    explorer.shows("Switched off: nothing")
-    explorer.choose("shortcut")
-    explorer.shows("Switched off: the shortcut of block 0")
+    explorer.shows("Switched off: the shortcut of block 0", "without it")
     explorer.slide("block", 1)
     explorer.shows("Switched off: the shortcut of block 1")
+    explorer.choose("nothing")
+    explorer.shows("Switched off: nothing")
+    assert "without" not in explorer.explorer.inner_text()
     explorer.choose("feed-forward")
     explorer.shows("Switched off: the feed-forward of block 1")
     explorer.write("text", "<b>Hi")

@@ -26,27 +26,34 @@ def ablation_explorer(model, text="The fox had a red ball", tokenizer=None):
         check_length(text)
         ids = text_to_token_ids(text, tokenizer)
         whole, usual = look(ids)
+        first = visible(whole.indices[0].item(), tokenizer)
+        table = likeliest(whole, tokenizer, "the whole model")
+        if part == "nothing":
+            words = f"Switched off: nothing. Likeliest next token: {first}. Perplexity of the text: {_short(usual)}."
+            return f"{table}<p>{html.escape(words)}</p>", words
         with switched_off(model, part, block, head):
             without, unusual = look(ids)
-        off = {"nothing": "nothing", "head": f"head {head} of block {block}"}
-        name = off.get(part, f"the {part} of block {block}")
-        first, second = (visible(best.indices[0].item(), tokenizer) for best in (whole, without))
+        name = f"head {head} of block {block}" if part == "head" else f"the {part} of block {block}"
+        second = visible(without.indices[0].item(), tokenizer)
         words = (
             f"Switched off: {name}. Likeliest next token: {first}, without it {second}. "
-            f"Perplexity of the text: {usual:.2f}, without it {unusual:.2f}."
+            f"Perplexity of the text: {_short(usual)}, without it {_short(unusual)}."
         )
-        tables = side_by_side(
-            likeliest(whole, tokenizer, "the whole model"), likeliest(without, tokenizer, f"without {name}")
-        )
+        tables = side_by_side(table, likeliest(without, tokenizer, f"without {name}"))
         return f"{tables}<p>{html.escape(words)}</p>", words
 
     controls = {
         "text": text_box("text", text),
-        "part": choice("switch off", ["nothing", "head", "attention", "feed-forward", "shortcut"]),
+        "part": choice("switch off", ["nothing", "head", "attention", "feed-forward", "shortcut"], "shortcut"),
         "block": slider("block", 0, model.cfg["n_layers"] - 1, 1, 0),
         "head": slider("head", 0, model.cfg["n_heads"] - 1, 1, 0),
     }
     Explorer("ablation_explorer", view, controls).show()
+
+
+def _short(number):
+    """Four digits of a perplexity, which can be 2 or 2 million."""
+    return f"{float(f'{number:.4g}'):,.15g}"
 
 
 @contextmanager
