@@ -23,21 +23,49 @@ from gptcore import GPT_CONFIG_124M, GPTModel, forward_flops, generate, generate
 
 ROUNDS = 7
 PROMPT, NEW, NEW_UNCACHED, LONG = 16, 64, 12, 512  # tokens
-PEAK = """
+PROCESS = """
 import resource, sys, time
+import torch
+torch.set_grad_enabled(False)
 {imports}
 start = time.perf_counter()
-model = {load}
+{timed}
 seconds = time.perf_counter() - start
-import torch
-with torch.no_grad():
-    model(torch.tensor([[1]]))  # every weight is read once
+{then}
 try:  # a new process inherits its parent's peak, but not in this file
     peak = 1024 * int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 except FileNotFoundError:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(seconds, peak)
+print("", seconds, peak, sep="\\n")
 """
+READ_EVERY_WEIGHT = "model(torch.tensor([[1]]))"
+CHAPTER_4 = """
+torch.manual_seed(123)
+model = GPTModel({config}).eval()
+ids = generate_text_simple(model, torch.tensor([[15496, 11, 314, 716]]), max_new_tokens=6, context_size=1024)
+"""  # "Hello, I am"
+
+
+def in_new_processes(programs, then, rounds=5):
+    """Median seconds, highest peak in MB and what was printed, for each name of {name: (imports, timed)}."""
+    runs = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, (imports, timed) in programs.items():
+            program = PROCESS.format(imports=imports, timed=timed, then=then)
+            run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+            *printed, seconds, peak = run.stdout.splitlines()
+            runs[name].append((float(seconds), float(peak) / 1e6, " ".join(printed)))
+    return {
+        name: (statistics.median(run[0] for run in said), max(run[1] for run in said), said[0][2])
+        for name, said in runs.items()
+    }
+
+
+def report_processes(title, figures):
+    report(title, {name: took for name, (took, _, _) in figures.items()}, "s")
+    print("  peak memory of the process:")
+    for name, (_, peak, _) in figures.items():
+        print(f"  {name:<24}{peak:10.0f} MB")
 
 
 def seconds(work):
@@ -107,26 +135,14 @@ def main():
         theirs = GPT2LMHeadModel(GPT2Config()).eval()
         theirs.save_pretrained(folder)
         loads = {
-            "gptcore": ("from gptcore import GPTModel", f"GPTModel.from_pretrained({folder!r})"),
+            "gptcore": ("from gptcore import GPTModel", f"model = GPTModel.from_pretrained({folder!r})"),
             "transformers": (
                 "from transformers import GPT2LMHeadModel",
-                f"GPT2LMHeadModel.from_pretrained({folder!r}).eval()",
+                f"model = GPT2LMHeadModel.from_pretrained({folder!r}).eval()",
             ),
         }
-        loading = {name: [] for name in loads}
-        for _ in range(5):
-            for name, (imports, load) in loads.items():
-                program = PEAK.format(imports=imports, load=load)
-                run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-                loading[name].append([float(number) for number in run.stdout.split()[-2:]])
-        report(
-            "Build the 124M model and load its checkpoint, in a new process",
-            {name: statistics.median(time_ for time_, _ in runs) for name, runs in loading.items()},
-            "s",
-        )
-        print("  peak memory of that process after one forward pass:")
-        for name, runs in loading.items():
-            print(f"  {name:<24}{max(peak for _, peak in runs) / 1e6:10.0f} MB")
+        figures = in_new_processes(loads, READ_EVERY_WEIGHT)
+        report_processes("Build the 124M model and load its checkpoint, in a new process", figures)
 
         ours = GPTModel.from_pretrained(folder)
         theirs = GPT2LMHeadModel.from_pretrained(folder).eval()
@@ -171,6 +187,14 @@ def main():
                 "tokens/s",
                 NEW_UNCACHED,
             )
+            modules = {"gptcore": "gptcore", "the book": "llms_from_scratch.ch04"}
+            chapter_4 = {
+                name: (f"from {module} import GPTModel, generate_text_simple", CHAPTER_4.format(config=GPT_CONFIG_124M))
+                for name, module in modules.items()
+            }
+            figures = in_new_processes(chapter_4, "print(ids.tolist())")
+            assert len({printed for _, _, printed in figures.values()}) == 1, "same seed, other tokens"
+            report_processes("The book's chapter 4: a new 124M model writes 6 tokens, in a new process", figures)
         else:
             print("\nThe book's package is not installed: its rows are left out.")
 
