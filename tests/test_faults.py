@@ -5,6 +5,7 @@ Each time: a clear message, nothing lost, and the second try works.
 
 import http.server
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from lab_in_chromium import SLOW_START, wait_for_answer
 from make_outputs import execute
 from nbclient.exceptions import DeadKernelError
 
@@ -231,7 +233,7 @@ class TestLab:
 
     @pytest.fixture
     def lab(self, tmp_path):
-        """Starts it with a port, and returns the address that it prints."""
+        """Starts it with a port, and returns the address that it prints, once somebody answers there, and its log."""
         started = []
 
         def start(port):
@@ -241,32 +243,32 @@ class TestLab:
             log = tmp_path / "log"
             with log.open("w") as file:
                 started.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stderr=file))
-            deadline = time.monotonic() + 60
-            while "http://127.0.0.1:" not in log.read_text():
+            deadline = time.monotonic() + SLOW_START
+            while not (address := re.search(r"(http://127\.0\.0\.1:\d+)/lab\S*token=(\w+)\s", log.read_text())):
                 assert started[-1].poll() is None and time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
-            (address,) = {word for word in log.read_text().split() if word.startswith("http://127.0.0.1:")}
-            return address, log.read_text()
+            server, token = address.groups()
+            wait_for_answer(f"{server}/api/status?token={token}", started[-1], log)
+            return server, token, log.read_text()
 
         yield start
         for process in started:
             process.terminate()
-            process.wait(30)
+            process.wait(SLOW_START)
 
     def test_takes_another_port_and_lets_nobody_in_without_the_token(self, lab):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            address, log = lab(port)
+            server, token, log = lab(port)
         assert f"port {port} is already in use" in log.lower()
-        assert f":{port}/" not in address and "token=" in address
-        status = address.split("/lab")[0] + "/api/contents"
-        token = address.split("token=")[1]
-        with urllib.request.urlopen(f"{status}?token={token}", timeout=10) as answer:
+        assert not server.endswith(f":{port}")
+        notebooks = f"{server}/api/contents"
+        with urllib.request.urlopen(f"{notebooks}?token={token}", timeout=SLOW_START) as answer:
             assert answer.status == 200
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(status, timeout=10)
+            urllib.request.urlopen(notebooks, timeout=SLOW_START)
 
 
 def write_wheel(folder, name, module):

@@ -17,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+SLOW_START = 300  # seconds after which a server that does not answer never will
 SLOW = 30_000  # milliseconds after which something has gone wrong on the page
 SLOW_RUN = 600_000  # and with a whole notebook
 
@@ -69,18 +70,19 @@ def jupyterlab(folder, within=()):
         server = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{address}/api/status?token={token}", server, folder / "server.log")
+        wait_for_answer(f"{address}/api/status?token={token}", server, folder / "server.log")
         yield lambda name: f"{address}/lab/tree/notebooks/{name}.ipynb?token={token}&reset"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(SLOW_START)
 
 
-def _wait_for(url, server, log):
-    deadline = time.monotonic() + 60
+def wait_for_answer(url, server, log):
+    """Wait until the server answers, which is later than it says where: a busy machine takes its time."""
+    deadline = time.monotonic() + SLOW_START
     while True:
         try:
-            urllib.request.urlopen(url, timeout=2).close()
+            urllib.request.urlopen(url, timeout=10).close()
             return
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             if server.poll() is not None or time.monotonic() > deadline:
