@@ -6,6 +6,7 @@ Notebook: 01_config_and_shapes.
 
 import base64
 import hashlib
+import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -92,4 +93,5 @@ def read_ranks(path, expected_sha256):
             f"the vocabulary file {path} is damaged: {len(data):,} bytes with sha256 {sha256}, "
             f"expected {expected_sha256}; {mend}"
         )
-    return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in data.splitlines())}
+    lines = io.BytesIO(data)  # one line at a time: a list of them all would leave its memory behind
+    return {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines)}
