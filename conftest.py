@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from kernel_memory import MemoryWatch, megabytes_of_pytorch
 from nbval.plugin import IPyNbCell
 
 pytest_plugins = ["pytester"]
@@ -22,6 +24,7 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 
 TESTS = Path(__file__).parent / "tests"
 BUDGET = tomllib.loads((TESTS / "budget.toml").read_text(encoding="utf-8"))
+MEMORY = {}  # of each notebook that is running, from its first cell to its last: a MemoryWatch
 
 # A time limit for each example would make a slow moment of the machine a failure.
 settings.register_profile("series", parent=settings(), deadline=None)
@@ -40,17 +43,24 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    yield
+    if isinstance(item, IPyNbCell) and item.parent not in MEMORY:  # a first cell: its kernel has just started
+        MEMORY[item.parent] = MemoryWatch(item.parent.kernel.km.provisioner.pid)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item, nextitem):
     """After a notebook's last cell, before its kernel is ended: how much memory did it take, and whom did it call?"""
-    if not isinstance(item, IPyNbCell) or (nextitem is not None and nextitem.parent is item.parent):
+    if item.parent not in MEMORY or (nextitem is not None and nextitem.parent is item.parent):
         yield
         return
-    process_id = item.parent.kernel.km.provisioner.pid
-    peak, limit = peak_megabytes(process_id), BUDGET["kernel_peak_megabytes"]["each"]
-    connections = Path(os.environ["GPTCORE_CONNECTIONS"], str(process_id))
+    memory = MEMORY.pop(item.parent)
+    memory.end()
+    connections = Path(os.environ["GPTCORE_CONNECTIONS"], str(memory.process_id))
     yield
-    if peak is not None and peak > limit:
-        pytest.fail(f"{item.path.name}: its kernel took {peak:.0f} MB at its peak, the limit is {limit} MB")
+    if sys.platform == "linux":  # elsewhere the system does not tell private memory apart
+        check_memory(item.path.name, memory)
     if connections.exists():
         pytest.fail(f"{item.path.name}: it tried to reach {', '.join(sorted(set(connections.read_text().split())))}")
 
@@ -59,10 +69,11 @@ def pytest_unconfigure():
     shutil.rmtree(os.environ["GPTCORE_CONNECTIONS"])
 
 
-def peak_megabytes(process_id):
-    """The most resident memory that a process has had, or None where the system does not say."""
-    try:
-        status = Path(f"/proc/{process_id}/status").read_text()
-    except OSError:
-        return None
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+def check_memory(name, memory):
+    above = BUDGET["kernel_private_megabytes"]["above_pytorch"]
+    limit = megabytes_of_pytorch() + above
+    if memory.private > limit:
+        pytest.fail(
+            f"{name}: its kernel took {memory.private:.0f} MB of private memory at its peak, the limit is {limit:.0f}: "
+            f"{limit - above:.0f} for PyTorch itself, and {above}"
+        )

@@ -34,7 +34,7 @@ def test_jupyterlab_and_the_heaviest_notebook_fit_together(tmp_path):
         channel = websocket.create_connection(f"ws://{page.netloc}/api/kernels/{kernel}/channels?token={token}")
         printed = [run(channel, source) for source in code]
         channel.close()
-    assert any("163,009,536" in text for text in printed)
+    assert any("Hello, I am Featureiman Byeswickattribute argue" in text for text in printed)
 
 
 def test_what_takes_more_is_killed():

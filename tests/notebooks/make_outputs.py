@@ -1,6 +1,6 @@
 """Execute notebooks in order, each on a clean kernel, and save them with their outputs.
 
-Prints what each took: seconds from the start of its kernel to the last output, and the kernel's peak memory.
+Prints what each took: seconds from the start of its kernel to the last output, and the kernel's memory.
 
     python tests/notebooks/make_outputs.py                          all notebooks, and the solutions
     python tests/notebooks/make_outputs.py 02_layer_norm            one of them
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from kernel_memory import MemoryWatch
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -26,25 +27,15 @@ PIXELS = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]*")
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-# Printed by the kernel itself after the last cell; Windows has no `resource`.
-PEAK_MEMORY = """
-import sys
-try:
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak if sys.platform == "darwin" else peak * 1024)
-except ImportError:
-    print("nan")
-"""
-
 
 @dataclass
 class Figures:
-    """What a notebook takes: seconds from the start of its kernel, and the kernel's peak memory."""
+    """What a notebook takes: seconds from the start of its kernel, and the most MB that the kernel had."""
 
     first_output: float  # seconds until a cell with an output has ended
     seconds: float
-    peak_bytes: float
+    private: float
+    total: float  # with what is mapped from files
 
 
 def run(notebook, folder):
@@ -59,15 +50,14 @@ def run(notebook, folder):
     first_output = None
     start = time.perf_counter()
     with client.setup_kernel():
+        memory = MemoryWatch(client.km.provisioner.pid)
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
             if first_output is None and cell.get("outputs"):
                 first_output = time.perf_counter() - start
         seconds = time.perf_counter() - start
-        notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
-        client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
-        peak_bytes = float(notebook.cells.pop().outputs[0].text)
-    return Figures(first_output, seconds, peak_bytes)
+        memory.end()
+    return Figures(first_output, seconds, memory.private, memory.total)
 
 
 def execute(path):
@@ -130,12 +120,13 @@ def main(names):
         sys.exit(f"no notebook named {', '.join(unknown)}; a name looks like 02_layer_norm")
     every = [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(NOTEBOOKS.glob("solutions/*.ipynb"))]
     paths = [NOTEBOOKS / f"{name}.ipynb" for name in names] or every
-    print(f"{'notebook':<36}{'seconds':>9}{'peak MB':>9}{'file kB':>9}")
+    print(f"{'notebook':<36}{'seconds':>9}{'private MB':>12}{'total MB':>10}{'file kB':>9}")
     for path in paths:
         took = execute(path)
         name = path.relative_to(NOTEBOOKS).with_suffix("").as_posix()
         size = path.stat().st_size / 1e3
-        print(f"{name:<36}{took.seconds:>9.1f}{took.peak_bytes / 1e6:>9.0f}{size:>9.0f}", flush=True)
+        memory = f"{took.private:>12.0f}{took.total:>10.0f}"
+        print(f"{name:<36}{took.seconds:>9.1f}{memory}{size:>9.0f}", flush=True)
 
 
 if __name__ == "__main__":
