@@ -9,14 +9,13 @@ import ipywidgets
 import psutil
 import pytest
 import torch
+from kernel_memory import MEGABYTE, private_bytes
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
 import gptcore
 from gptcore.viz import plots, widgets
 from gptcore.viz.widgets import live
-
-MEGABYTE = 10**6
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_two_hundred_moves_take_less_than_20_megabytes(name, explore):
         for i in range(times):
             control.value = values[(i + 1) % 2]
         gc.collect()
-        return psutil.Process().memory_info().rss
+        return private_bytes(psutil.Process().memory_info())
 
     before = move(20)  # what matplotlib and PyTorch keep from the first time on does not count
     assert move(200) - before < 20 * MEGABYTE

@@ -79,7 +79,7 @@ def gelu_error_explorer():
         at = error.argmax().item()
         curve.set_ydata(error.clamp(min=smallest))
         worst.set_data([grid[at]], [error[at]])
-        return figure.reading(f"{name} is wrong by {error[at]:.5f} at most, at x = ±{grid[at].abs():.1f}.")
+        return figure.reading(f"{name} is wrong by {error[at]:.5f} at most, at x = ±{grid[at].abs():.3f}.")
 
     controls = {
         "form": choice("form", [("0.5 x (1 + tanh(...))", "tanh"), ("x sigmoid(1.702 x)", "sigmoid")]),
