@@ -18,6 +18,15 @@ from gptcore.viz import plots, widgets
 from gptcore.viz.widgets import live
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collect_only_what_is_new():
+    """Garbage is collected here many times; to look through all of PyTorch each time takes longer than the tests."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def model():
     torch.manual_seed(123)
@@ -88,7 +97,7 @@ def test_shown_again_it_closes_the_first_and_all_its_parts(name, explore):
     explore(name)
     gc.collect()
     widgets_open, figures = len(ipywidgets.widgets.widget._instances), count_figures()
-    for _ in range(3):
+    for _ in range(2):
         explore(name)
     gc.collect()
     assert len(ipywidgets.widgets.widget._instances) == widgets_open

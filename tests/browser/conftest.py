@@ -1,13 +1,26 @@
 """One JupyterLab and one Chromium for all browser tests; a page of its own for each."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 from lab_in_chromium import Notebook, chromium, find_chromium, jupyterlab
 
 
+@dataclass
+class Lab:
+    """A running JupyterLab: the folder with its notebooks, and a function from a notebook's name to its address."""
+
+    folder: Path
+    address_of: Callable
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory):
-    with jupyterlab(tmp_path_factory.mktemp("lab")) as address_of:
-        yield address_of
+    folder = tmp_path_factory.mktemp("lab")
+    with jupyterlab(folder) as address_of:
+        yield Lab(folder / "notebooks", address_of)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +37,7 @@ def open_notebook(browser, lab):
     opened = []
 
     def open_it(name, **settings):
-        opened.append(Notebook(browser, lab(name), **settings))
+        opened.append(Notebook(browser, lab.address_of(name), **settings))
         return opened[-1]
 
     yield open_it

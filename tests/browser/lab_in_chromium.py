@@ -120,13 +120,27 @@ class Notebook:
         kinds = ("application/vnd.jupyter.stderr", "application/vnd.jupyter.error")
         return [text for kind in kinds for text in self.page.locator(f'[data-mime-type="{kind}"]').all_text_contents()]
 
-    def explorer(self, name):
+    def cell_of(self, name, nth=0):
+        """The cell of the explorer of this name, of the first one or the nth."""
+        return self.page.locator(".jp-CodeCell").filter(has_text=f"widgets.{name}(").nth(nth)
+
+    def explorer(self, name, nth=0):
         """The explorer of this name, once it is there."""
-        cell = self.page.locator(".jp-CodeCell").filter(has_text=f"widgets.{name}(")
-        explorer = cell.locator(".gptcore-explorer")
+        explorer = self.cell_of(name, nth).locator(".gptcore-explorer")
         explorer.wait_for(state="attached")
         explorer.scroll_into_view_if_needed()
         return ExplorerOnPage(self.page, explorer)
+
+    def run_again(self, cell):
+        """Run one cell, by keys, and wait until it has run."""
+        cell.locator(".jp-InputArea-editor").click()
+        prompt = cell.locator(".jp-InputPrompt")
+        before = prompt.text_content()
+        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_function(
+            "([node, before]) => /\\[\\d+\\]/.test(node.textContent) && node.textContent !== before",
+            arg=[prompt.element_handle(), before],
+        )
 
     def close(self):
         # The kernel ends with its notebook: a dozen of them would not fit into a small machine.

@@ -1,10 +1,17 @@
-"""Every explorer in JupyterLab, in a browser, moved by keys; each number is checked."""
+"""Every explorer in JupyterLab, in a browser, moved by keys; each number is checked.
+
+All stand in one notebook, each in its own cell below those cells of its lesson that it needs: to open and run thirteen
+lessons in a browser takes minutes, and nbval runs them anyway.
+"""
 
 import re
 
+import nbformat
 import pytest
-from lab_in_chromium import SLOW
+from axe_playwright_python.sync_playwright import Axe
+from lab_in_chromium import SLOW, Notebook
 from playwright.sync_api import expect
+from reading import PATHS, as_page, code_cells, read, with_what_it_needs
 
 from gptcore import (
     GPT_CONFIG_124M,
@@ -173,35 +180,85 @@ def sampling(explorer):
     explorer.shows("1 tokens can come next")
 
 
-EXPLORERS = {
-    "00_start_here": {"token_explorer": tokens},
-    "01_config_and_shapes": {"config_explorer": config},
-    "02_layer_norm": {"layer_norm_explorer": layer_norm, "norm_axis_explorer": norm_axis},
-    "03_activations": {"activation_explorer": activation, "gelu_error_explorer": gelu_error},
-    "04_feed_forward": {"feed_forward_explorer": feed_forward},
-    "05_shortcut_connections": {"gradient_explorer": gradient},
-    "06_causal_attention": {"attention_explorer": attention},
-    "07_transformer_block": {"residual_stream_explorer": residual_stream},
-    "08_gpt_model": {"size_explorer": size},
-    "09_greedy_generation": {"generation_explorer": generation},
-    "10_why_training_matters": {"generation_explorer": trained},
-    "11_gpt2_weights": {"ablation_explorer": ablation},
-    "12_fast_generation": {"sampling_explorer": sampling},
-}
-TRAINS_FOR_A_MINUTE = "10_why_training_matters"
+EXPLORERS = [
+    ("00_start_here", "token_explorer", tokens),
+    ("01_config_and_shapes", "config_explorer", config),
+    ("02_layer_norm", "layer_norm_explorer", layer_norm),
+    ("02_layer_norm", "norm_axis_explorer", norm_axis),
+    ("03_activations", "activation_explorer", activation),
+    ("03_activations", "gelu_error_explorer", gelu_error),
+    ("04_feed_forward", "feed_forward_explorer", feed_forward),
+    ("05_shortcut_connections", "gradient_explorer", gradient),
+    ("06_causal_attention", "attention_explorer", attention),
+    ("07_transformer_block", "residual_stream_explorer", residual_stream),
+    ("08_gpt_model", "size_explorer", size),
+    ("09_greedy_generation", "generation_explorer", generation),
+    ("10_why_training_matters", "generation_explorer", trained),
+    ("11_gpt2_weights", "ablation_explorer", ablation),
+    ("12_fast_generation", "sampling_explorer", sampling),
+]
+# As in notebook 10, but quick, and with a sample that is to be shown as text.
+TRAINING = """import torch
+from gptcore import train
+from gptcore.viz.widgets.training import TrainingView
+view = TrainingView(30, look=lambda: (1.5, "Once <b>upon</b>"), num_looks=3)
+losses = train(torch.nn.Linear(1, 1), lambda: (torch.ones(1, 1),) * 2, 30, 0.1, torch.nn.MSELoss(), watch=view)"""
 # Not ours: a slider of ipywidgets has a handle without a name for screen readers (its description stands beside it, and
-# the value beside it can be typed); JupyterLab lets wide text scroll in a box that the keyboard cannot enter.
+# the value beside it can be typed); JupyterLab lets wide text scroll in a box that the keyboard cannot enter; nbconvert
+# underlines no links.
 KNOWN_UPSTREAM = {
     ("aria-input-field-name", "noUi-handle"),
     ("scrollable-region-focusable", "jp-RenderedMarkdown"),
+    ("link-in-text-block", "<a href"),
 }
 
 
 def test_every_explorer_is_in_a_notebook_and_tested():
     from gptcore.viz import widgets
 
-    tested = {name for explorers in EXPLORERS.values() for name in explorers}
+    tested = {name for _, name, _ in EXPLORERS}
     assert sorted(tested) == widgets.__all__ and len(tested) >= 12
+    shown = [(path.stem, name) for path in PATHS for _, name in cells_with_explorers(path)]
+    assert shown == [(lesson, name) for lesson, name, _ in EXPLORERS]
+
+
+def cells_with_explorers(path):
+    """The index of each cell that shows an explorer, and the explorer's name."""
+    for index, cell in enumerate(code_cells(path)):
+        if shown := re.search(r"widgets\.(\w+_explorer)\(", cell.source):
+            yield index, shown[1]
+
+
+@pytest.fixture(scope="module")
+def explorers(browser, lab):
+    """All explorers in one notebook that has run."""
+    cells = [
+        cell
+        for path in PATHS
+        for index, _ in cells_with_explorers(path)
+        for cell in with_what_it_needs(code_cells(path), index)
+    ]
+    sources = [*dict.fromkeys(cell.source for cell in cells), TRAINING]  # what two explorers need stands there once
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in sources], metadata=read(PATHS[0]).metadata
+    )
+    nbformat.write(notebook, lab.folder / "explorers.ipynb")
+    page = Notebook(browser, lab.address_of("explorers"))
+    page.restart_and_run_all()
+    yield page
+    page.close()
+    assert page.page_errors == []
+
+
+@pytest.fixture
+def begin(explorers):
+    """Gives an explorer as it is at the beginning: its cell has been run again."""
+
+    def begin(name, nth=0):
+        explorers.run_again(explorers.cell_of(name, nth))
+        return explorers.explorer(name, nth)
+
+    return begin
 
 
 HOSTILE = ("<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>", "<img onerror=hacked>")
@@ -218,37 +275,36 @@ def nothing_typed_runs(explorer):
     assert explorer.page.evaluate("window.hacked") is None
 
 
-@pytest.mark.parametrize("name", EXPLORERS)
-def test_a_notebook_in_the_browser(name, open_notebook):
-    notebook = open_notebook(name)
-    notebook.restart_and_run_all()
-    assert notebook.complaints() == []
-    for explorer_name, use in EXPLORERS[name].items():
-        explorer = notebook.explorer(explorer_name)
-        picture = explorer.picture() if explorer.explorer.locator("img").count() else None
-        use(explorer)
-        assert picture is None or explorer.picture() != picture
-        nothing_typed_runs(explorer)
-    assert serious_faults(notebook.page) == []
-    if name == TRAINS_FOR_A_MINUTE:
-        assert any("It writes:" in text for text in notebook.page.locator(".jp-OutputArea").all_text_contents())
+@pytest.mark.parametrize(
+    ("lesson", "name", "use"), EXPLORERS, ids=[f"{lesson}-{name}" for lesson, name, _ in EXPLORERS]
+)
+def test_an_explorer_is_moved_by_keys(lesson, name, use, begin):
+    nth = [each for each, shown, _ in EXPLORERS if shown == name].index(lesson)
+    explorer = begin(name, nth)
+    assert explorer.explorer.count() == 1  # running the cell again has replaced the first
+    picture = explorer.picture() if explorer.explorer.locator("img").count() else None
+    use(explorer)
+    assert picture is None or explorer.picture() != picture
+    nothing_typed_runs(explorer)
 
 
-def test_a_second_run_leaves_one_explorer_where_one_was(open_notebook):
-    name = "02_layer_norm"  # it has two
-    notebook = open_notebook(name)
-    notebook.restart_and_run_all()
-    notebook.restart_and_run_all()
-    assert notebook.complaints() == []
-    for explorer_name in EXPLORERS[name]:
-        assert notebook.explorer(explorer_name).explorer.count() == 1
+def test_all_run_again_without_a_complaint_and_leave_one_explorer_each(explorers):
+    explorers.restart_and_run_all()
+    assert explorers.complaints() == []
+    for _, name, _ in EXPLORERS:
+        assert explorers.explorer(name).explorer.count() == 1
 
 
-def serious_faults(page):
-    """What axe-core finds in the outputs and texts of the notebook, but for what is known of ipywidgets."""
-    from axe_playwright_python.sync_playwright import Axe
+def test_training_is_watched(explorers):
+    output = explorers.page.locator(".jp-CodeCell").filter(has_text="TrainingView(").locator(".jp-OutputArea").first
+    output.scroll_into_view_if_needed()
+    expect(output).to_contain_text("It writes: Once <b>upon</b>", timeout=SLOW)
+    assert "After step 30: validation loss 1.50." in output.locator("img").get_attribute("alt")
 
-    found = Axe().run(page, context={"include": [[".jp-OutputArea"], [".jp-MarkdownOutput"]]}).response["violations"]
+
+def serious_faults(page, *parts):
+    """What axe-core finds in these parts of the page, but for what is known of ipywidgets."""
+    found = Axe().run(page, context={"include": [[part] for part in parts]}).response["violations"]
     return [
         (fault["id"], node["html"][:200])
         for fault in found
@@ -258,28 +314,26 @@ def serious_faults(page):
     ]
 
 
-def test_running_a_cell_again_replaces_its_explorer(open_notebook):
-    notebook = open_notebook("00_start_here")
-    notebook.restart_and_run_all()
-    cell = notebook.page.locator(".jp-CodeCell").filter(has_text="widgets.token_explorer(")
-    cell.locator(".jp-InputArea-editor").click()
-    for _ in range(2):
-        before = cell.locator(".jp-InputPrompt").text_content()
-        notebook.page.keyboard.press("Control+Enter")
-        notebook.page.wait_for_function(
-            "([node, before]) => /\\[\\d+\\]/.test(node.textContent) && node.textContent !== before",
-            arg=[cell.locator(".jp-InputPrompt").element_handle(), before],
-        )
-    explorer = notebook.explorer("token_explorer")
-    assert explorer.explorer.count() == 1
-    explorer.write("text", "Hi")
-    explorer.shows("2 characters became 1 token")
+def test_explorers_can_be_used_by_everybody(explorers):
+    assert serious_faults(explorers.page, ".jp-OutputArea") == []
 
 
-def test_the_page_stands_still_and_the_picture_stays_while_a_slider_moves(open_notebook):
-    notebook = open_notebook("03_activations")
-    notebook.restart_and_run_all()
-    explorer = notebook.explorer("activation_explorer")
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_lesson_can_be_read_by_everybody(path, browser, tmp_path):
+    """As a page with the stored outputs, without a kernel and without a network."""
+    page = tmp_path / "page.html"
+    page.write_text(as_page(path), encoding="utf-8")
+    context = browser.new_context(offline=True)
+    reading = context.new_page()
+    reading.goto(page.as_uri())
+    assert reading.locator(".jp-OutputArea img").count() >= 1
+    assert serious_faults(reading, ".jp-OutputArea", ".jp-MarkdownOutput") == []
+    context.close()
+
+
+def test_the_page_stands_still_and_the_picture_stays_while_a_slider_moves(explorers, begin):
+    explorer = begin("activation_explorer")
+    explorer.shows("at x = 1.00")
     explorer.explorer.evaluate(
         """node => {
             window.faults = []; window.frames_seen = 0;
@@ -296,25 +350,30 @@ def test_the_page_stands_still_and_the_picture_stays_while_a_slider_moves(open_n
     )
     explorer.slide("x", 40)
     explorer.shows("at x = 3.00")
-    frames, faults = notebook.page.evaluate("[window.frames_seen, window.faults]")
+    frames, faults = explorers.page.evaluate(
+        "cancelAnimationFrame(window.looking); [window.frames_seen, window.faults]"
+    )
     assert frames > 20 and faults == []
 
 
-def test_a_part_of_the_map_leads_to_its_notebook(open_notebook):
+@pytest.mark.parametrize("width", [400, 800])
+def test_nothing_is_cut_off_in_a_narrow_window(explorers, begin, width):
+    wide = explorers.page.viewport_size
+    explorers.page.set_viewport_size({**wide, "width": width})
+    explorer = begin("activation_explorer")
+    area = explorer.explorer.evaluate("node => node.closest('.jp-OutputArea-output').getBoundingClientRect().right")
+    assert area <= width
+    for part in ("img", ".widget-slider", ".widget-toggle-buttons"):
+        box = explorer.explorer.locator(part).first.bounding_box()
+        assert box["x"] + box["width"] <= area + 1, part
+    explorers.page.set_viewport_size(wide)
+
+
+def test_the_first_notebook_runs_and_a_part_of_its_map_leads_to_its_notebook(open_notebook):
     notebook = open_notebook("00_start_here")
     notebook.restart_and_run_all()
+    assert notebook.complaints() == []
     link = notebook.page.get_by_role("link", name="attention: notebook 06")
     link.focus()
     notebook.page.keyboard.press("Enter")
     notebook.page.locator(".lm-TabBar-tabLabel", has_text="06_causal_attention.ipynb").wait_for()
-
-
-@pytest.mark.parametrize("width", [400, 800])
-def test_nothing_is_cut_off_in_a_narrow_window(open_notebook, width):
-    notebook = open_notebook("03_activations", width=width)
-    notebook.restart_and_run_all()
-    explorer = notebook.explorer("activation_explorer")
-    area = explorer.explorer.evaluate("node => node.closest('.jp-OutputArea-output').getBoundingClientRect().right")
-    for part in ("img", ".widget-slider", ".widget-toggle-buttons"):
-        box = explorer.explorer.locator(part).first.bounding_box()
-        assert box["x"] + box["width"] <= area + 1, part

@@ -5,14 +5,23 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+from nbconvert import HTMLExporter
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+PAGES = HTMLExporter()  # reads its templates once
 
 
 @cache
 def read(path):
     return nbformat.read(path, as_version=4)
+
+
+@cache
+def as_page(path):
+    """The notebook with its stored outputs as HTML, as it is shown where nothing can run."""
+    page, _ = PAGES.from_filename(path)
+    return page
 
 
 def code_cells(path):
@@ -52,3 +61,31 @@ def defined_names(cell):
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     assigned = {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
     return definitions, assigned
+
+
+def names_given(cell):
+    """Every name that a cell imports, defines or assigns."""
+    given = set()
+    for node in ast.walk(ast.parse(cell.source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            given.add(node.name)
+        elif isinstance(node, ast.alias):
+            given.add(node.asname or node.name.split(".")[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            given.add(node.id)
+    return given
+
+
+def names_used(cell):
+    tree = ast.parse(cell.source)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def with_what_it_needs(cells, index):
+    """Return the cell of that index after those that give it its names, and those that give them theirs, in order."""
+    chosen, wanted = [cells[index]], names_used(cells[index])
+    for cell in reversed(cells[:index]):
+        if names_given(cell) & wanted:
+            wanted = wanted - names_given(cell) | names_used(cell)
+            chosen.insert(0, cell)
+    return chosen

@@ -5,8 +5,7 @@ from collections import Counter
 
 import nbformat
 import pytest
-from nbconvert import HTMLExporter
-from reading import FOLDER, PATHS, code_cells, defined_names, makes_a_claim, read, tags, text_of, visible
+from reading import FOLDER, PATHS, as_page, code_cells, defined_names, makes_a_claim, read, tags, text_of, visible
 
 import gptcore
 from gptcore.viz.widgets.live import HOW_TO_MOVE_IT
@@ -114,7 +113,7 @@ def test_an_explorer_is_a_picture_and_a_sentence_for_readers_without_a_kernel(pa
         (output,) = (output for output in cell.outputs if "text/html" in output.get("data", {}))
         assert set(output.data) == {"text/html", "text/plain"}, "make outputs leaves the living widget out"
         assert HOW_TO_MOVE_IT in output.data["text/html"]
-    page, _ = HTMLExporter().from_filename(path)
+    page = as_page(path)
     assert page.count(HOW_TO_MOVE_IT) == len(explorers)
     assert "No description has been provided for this image" not in page
 
