@@ -18,6 +18,17 @@ collect_ignore_glob = [
     "notebooks/teaching/*",  # programs, which need more than is installed everywhere
 ]
 
+# First, so that no worker is left with one of them at the end; the others take seconds.
+TAKE_LONGEST = [
+    "10_why_training_matters.ipynb",
+    "test_explorers.py",
+    "test_class.py",
+    "test_faults.py",
+    "test_nbgrader.py",
+    "test_widgets.py",
+    "test_pretrained.py",
+]
+
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     # Before anything imports PyTorch: with more threads than processors, all wait for one another most of the time.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
@@ -40,6 +51,11 @@ def pytest_configure(config):
     os.environ["GPTCORE_CONNECTIONS"] = tempfile.mkdtemp()
     # nbval takes the path as relative to the current folder.
     config.option.nbval_sanitize_with = str(TESTS / "notebooks" / "sanitize.cfg")
+
+
+def pytest_collection_modifyitems(items):
+    rank = {name: number for number, name in enumerate(TAKE_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -35,7 +35,8 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 COMMANDS = {
     "lab": ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"],
-    "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile"],  # a notebook's cells stay on one kernel
+    # A notebook's cells stay on one kernel; what takes longest comes first, in conftest.py's order.
+    "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"],
     "outputs": ["tests/notebooks/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
     "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],

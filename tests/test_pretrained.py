@@ -7,14 +7,9 @@ import sys
 
 import pytest
 import torch
-import transformers
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from gptcore import GPTModel, generate, generate_text_simple, pretrained
-
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
 
 ODD_SHAPES = {
     "narrow": {"vocab_size": 61, "n_positions": 12, "n_embd": 20, "n_head": 5, "n_layer": 3},
@@ -24,8 +19,18 @@ ODD_SHAPES = {
 OPENAI_SMALL = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quiet_transformers():
+    import transformers  # takes seconds, and every worker reads this file
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 def write_checkpoint(folder, shape, tied=True, **settings):
     """A transformers GPT-2 with every parameter moved off its initial value, saved by transformers."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     torch.manual_seed(123)
     settings = {"bos_token_id": 0, "eos_token_id": 0, **settings}
     reference = GPT2LMHeadModel(GPT2Config(**shape, tie_word_embeddings=tied, **settings)).eval()
@@ -67,9 +72,16 @@ def test_equals_transformers_on_odd_shapes(shape, tied, tmp_path):
     assert torch.equal(generate_text_simple(model, prompt, num_new, context_length), expected)
 
 
-def test_equals_transformers_at_full_size(tmp_path):
-    reference = write_checkpoint(tmp_path, OPENAI_SMALL)
-    model = GPTModel.from_pretrained(tmp_path)
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory):
+    """The folder of a checkpoint of GPT-2's smallest size, and transformers' model in it."""
+    folder = tmp_path_factory.mktemp("full_size")
+    return folder, write_checkpoint(folder, OPENAI_SMALL)
+
+
+def test_equals_transformers_at_full_size(full_size):
+    folder, reference = full_size
+    model = GPTModel.from_pretrained(folder)
     assert sum(p.numel() for p in model.parameters()) == 124_439_808
     idx = torch.randint(50257, (1, 300))
     with torch.no_grad():
@@ -77,20 +89,20 @@ def test_equals_transformers_at_full_size(tmp_path):
     expected = reference.generate(idx[:, :16], max_new_tokens=40, min_new_tokens=40, do_sample=False, pad_token_id=0)
     assert torch.equal(generate(model, idx[:, :16], 40), expected)
     assert torch.equal(generate(model, idx[:, :16], 12, use_cache=False), expected[:, :28])
-    near_the_end = torch.randint(50257, (1, 1021))
-    cached, uncached = (generate(model, near_the_end, 5, use_cache=use_cache) for use_cache in (True, False))
-    assert torch.equal(cached, uncached)  # three tokens with room in the context, two past it
+    near_the_end = torch.randint(50257, (1, 1023))
+    cached, uncached = (generate(model, near_the_end, 3, use_cache=use_cache) for use_cache in (True, False))
+    assert torch.equal(cached, uncached)  # one token with room in the context, the last one past it
     with torch.no_grad():
         assert cached[0, -1] == reference(cached[:, -1025:-1]).logits[0, -1].argmax()
 
 
-def test_loading_copies_nothing_and_takes_little_beside_the_weights(tmp_path):
-    write_checkpoint(tmp_path, OPENAI_SMALL)
+def test_loading_copies_nothing_and_takes_little_beside_the_weights(full_size):
+    folder, _ = full_size
     program = f"""if True:
         import resource, torch
         from gptcore import GPTModel
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        model = GPTModel.from_pretrained({str(tmp_path)!r})
+        model = GPTModel.from_pretrained({str(folder)!r})
         loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         c_attn = model.trf_blocks[0].att
         assert c_attn.W_key.weight.untyped_storage().data_ptr() == c_attn.W_query.weight.untyped_storage().data_ptr()
@@ -127,6 +139,8 @@ def test_reads_files_with_masks_and_without_the_prefix(tmp_path):
 
 
 def test_what_we_save_transformers_loads(tmp_path):
+    from transformers import GPT2LMHeadModel
+
     cfg = {"vocab_size": 61, "context_length": 12, "emb_dim": 20, "n_heads": 5, "n_layers": 2, "drop_rate": 0.0}
     for tied in (True, False):
         model = GPTModel({**cfg, "qkv_bias": True}).eval()

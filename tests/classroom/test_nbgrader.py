@@ -19,8 +19,8 @@ POINTS = {"02.1": 2, "02.2": 1, "02.3": 2, "02.4": 2, "02.5": 1, "02.6": 3}
 
 # What a hostile student writes into the answer cell of each exercise. None of it is an answer.
 HOSTILE = {
-    "02.1": "def my_layer_norm(x, scale, shift, eps):\n    while True:\n        pass",
-    "02.2": "norm_parameters = 1\nwhile True:\n    pass",
+    "02.1": "import time\n\n\ndef my_layer_norm(x, scale, shift, eps):\n    while True:\n        time.sleep(0.1)",
+    "02.2": "import time\n\nnorm_parameters = 1\nwhile True:\n    time.sleep(0.1)",
     "02.3": (
         "import gptcore.exercises, gptcore.exercises.checking\n"
         "smallest_n = 7\n"

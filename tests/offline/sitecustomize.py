@@ -25,3 +25,6 @@ def note(event, arguments):
 
 if "GPTCORE_CONNECTIONS" in os.environ:
     sys.addaudithook(note)
+    # jsonschema builds a grammar of web addresses with it, for two seconds in every process that reads a notebook, and
+    # does without it where it is not installed.
+    sys.modules["rfc3987_syntax"] = None
