@@ -9,7 +9,7 @@
 Words after these are passed on: `test -k tokenizer`, `outputs 02_layer_norm`, `lab --no-browser`.
 
 The first run makes the environment .venv and installs requirements.txt into it; later runs start at
-once, without a network. Interrupted? Run it again. Needs Python 3.11 or newer and nothing else.
+once, without a network. Interrupted? Run it again. Needs Python 3.11 to 3.14 and nothing else.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import urllib.error
 import urllib.request
 import venv
@@ -29,6 +30,11 @@ ENVIRONMENT = ROOT / ".venv"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 INSTALLED = ENVIRONMENT / "installed.sha256"  # written last: tells a finished installation from a broken-off one
+
+# For what each pinned package has a wheel: tests/test_platforms.py holds it, and that pyproject.toml says the same.
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
+PROCESSORS = {"linux": ("x86_64", "aarch64"), "darwin": ("arm64",), "win32": ("amd64",)}
+OLDEST_GLIBC, OLDEST_MACOS = (2, 28), (14, 0)
 
 # On Linux the ordinary wheel of PyTorch brings several GB of CUDA; this index has a build without.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -44,10 +50,11 @@ COMMANDS = {
 
 
 def main(arguments):
-    if sys.version_info < (3, 11):  # noqa: UP036 - this file alone may meet an older Python, and says so
-        sys.exit(f"Python 3.11 or newer is needed, this is {platform.python_version()}; get one from python.org")
     if not arguments or arguments[0] not in COMMANDS:
         sys.exit(__doc__)
+    reason = why_not_here(sys.version_info, sys.platform, processor(), platform.libc_ver(), platform.mac_ver()[0])
+    if reason:
+        sys.exit(reason)
     set_up()
     name, *rest = arguments
     if name == "lab" and hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -56,6 +63,47 @@ def main(arguments):
         sys.exit(subprocess.call([PYTHON, *COMMANDS[name], *rest], cwd=ROOT))
     except KeyboardInterrupt:  # Ctrl+C is how one ends JupyterLab
         sys.exit(130)
+
+
+def why_not_here(python, system, machine, libc, macos):
+    """Return a sentence that says what this machine lacks and what to take, or None.
+
+    It comes in the first second. Without it, pip looks for a build of PyTorch for minutes and finds none.
+    """
+    oldest, newest = (".".join(map(str, version)) for version in (OLDEST_PYTHON, NEWEST_PYTHON))
+    if not OLDEST_PYTHON <= python[:2] <= NEWEST_PYTHON:
+        found = ".".join(map(str, python[:3]))
+        return (
+            f"Python {oldest} to {newest} is needed, and this is {found}: get one of them from "
+            "https://www.python.org/downloads and start this with it, for example with "
+            f"python{newest} gptcore/bootstrap.py lab"
+        )
+    if machine not in PROCESSORS.get(system, (machine,)):
+        take = {
+            "darwin": "on a Mac with an Apple processor take the Python for it; PyTorch has no build for Intel Macs",
+            "win32": "take the ordinary 64-bit Python (AMD64) from https://www.python.org/downloads",
+        }.get(system, f"take a machine with one of {', '.join(PROCESSORS['linux'])}")
+        return f"PyTorch has no build for {system} on {machine}: {take}. Without installing anything: Binder, in README"
+    if system == "linux" and libc[0] == "glibc" and version_of(libc[1]) < OLDEST_GLIBC:
+        return (
+            f"glibc 2.28 or newer is needed, and this Linux has {libc[1]}: take a newer system, for example Debian 10, "
+            "Ubuntu 20.04 or Red Hat 8, or one of their containers"
+        )
+    if system == "linux" and libc[0] == "musl":
+        return "PyTorch has no build for musl, which this Linux has: take one with glibc, for example Debian or Ubuntu"
+    if system == "darwin" and version_of(macos) < OLDEST_MACOS:
+        return f"macOS 14 or newer is needed, and this is {macos}: PyTorch has no build for an older one"
+    return None
+
+
+def processor():
+    """The processor that this Python was built for: another one may run it in emulation."""
+    name = sysconfig.get_platform().rsplit("-", 1)[-1] if sys.platform == "win32" else platform.machine()
+    return "32 bits" if sys.maxsize < 2**32 else name
+
+
+def version_of(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 def set_up():
@@ -74,13 +122,34 @@ def set_up():
         # May fail, for example without a wheel for this processor: then requirements.txt brings the ordinary one.
         cpu_build = ["--no-deps", "--retries", "1", "--index-url", TORCH_CPU_INDEX, f"torch=={version}+cpu"]
         subprocess.call([*pip, *cpu_build], cwd=ROOT)
-    if subprocess.call([*pip, "-r", "requirements.txt"], cwd=ROOT):
-        sys.exit("The installation did not finish. Is there a network? Run the same command again to go on.")
+    said = install([*pip, "-r", "requirements.txt"])
+    if said is not None:
+        sys.exit(f"The installation did not finish. {said}Run the same command again to go on.")
     # JupyterLab's question about its news would stand in front of the first notebook.
     news = "@jupyterlab/apputils-extension:announcements"
     disable_news = ["-m", "jupyter", "labextension", "disable", "--level=sys_prefix", news]
     subprocess.check_call([PYTHON, *disable_news], stderr=subprocess.DEVNULL)
     INSTALLED.write_text(wanted)
+
+
+def install(command):
+    """Run pip; return None when all is installed, or else what it said at last, as a sentence or two.
+
+    Its progress goes to the terminal untouched; only what it complains about passes through here.
+    """
+    complaints = []
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8", errors="replace") as pip:
+        for line in pip.stderr:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+            complaints.append(line.strip())
+    if pip.returncode == 0:
+        return None
+    errors = [line for line in complaints if line.startswith("ERROR")] or list(filter(None, complaints))
+    said = f"The last that pip said: {errors[-1]}\n" if errors else ""
+    # pip calls it "no matching distribution" too when it reached no index; then it had tried several times.
+    tried_in_vain = any("Retrying" in line or "connection" in line.lower() for line in complaints)
+    return said + ("It could not reach its index: is there a network? " if tried_in_vain else "")
 
 
 def has_pip():
