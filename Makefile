@@ -16,4 +16,7 @@ bench: ## measure what notebooks, explorers and gptcore take
 teach: ## add what a teacher needs: nbgrader and JupyterHub
 	$(PYTHON) gptcore/bootstrap.py teach $(ARGS)
 
-.PHONY: lab test outputs bench teach
+doors: ## write the project's address into links and set-up cells; ARGS=NAME/REPOSITORY for another one
+	$(PYTHON) gptcore/bootstrap.py doors $(ARGS)
+
+.PHONY: lab test outputs bench teach doors

@@ -5,6 +5,8 @@
     python gptcore/bootstrap.py outputs    execute all notebooks and save their outputs
     python gptcore/bootstrap.py bench      measure what notebooks, explorers and gptcore take
     python gptcore/bootstrap.py teach      add what a teacher needs: nbgrader and JupyterHub
+    python gptcore/bootstrap.py doors      write the project's address into links and set-up cells
+    python gptcore/bootstrap.py setup      only set up
 
 Words after these are passed on: `test -k tokenizer`, `outputs 02_layer_norm`, `lab --no-browser`.
 
@@ -46,6 +48,8 @@ COMMANDS = {
     "outputs": ["tests/notebooks/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
     "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],
+    "doors": ["tests/notebooks/make_doors.py"],
+    "setup": ["-c", "print('All is there.')"],
 }
 
 

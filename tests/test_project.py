@@ -132,14 +132,24 @@ class TestBootstrap:
             finished = run(sys.executable, "gptcore/bootstrap.py", *arguments)
             assert finished.returncode == 1 and "bootstrap.py lab" in finished.stderr
 
-    def test_a_failed_installation_is_not_taken_for_a_finished_one(self, copy):
+    def test_a_failed_installation_says_why_and_is_not_taken_for_a_finished_one(self, copy):
+        def first_words(**variables):
+            settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": str(copy / "empty"), "no_proxy": "*"}
+            finished = run(
+                *(sys.executable, copy / "gptcore" / "bootstrap.py", "test"),
+                env={**os.environ, **settings, **variables},
+            )
+            assert finished.returncode == 1 and not (copy / ".venv" / "installed.sha256").exists()
+            return finished.stderr[finished.stderr.index("The installation did not finish") :]
+
         (copy / "requirements.txt").write_text("torch==2.13.0\n./no_such_package\n")
-        first = run(
-            *(sys.executable, copy / "gptcore" / "bootstrap.py", "test"),
-            env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(copy / "empty"), "no_proxy": "*"},
-        )
-        assert first.returncode == 1 and "Run the same command again" in first.stderr
-        assert not (copy / ".venv" / "installed.sha256").exists()
+        said = first_words(PIP_NO_INDEX="1")
+        assert "The last that pip said: ERROR: " in said and "no_such_package" in said
+        assert "network" not in said and "Run the same command again" in said
+        (copy / "requirements.txt").write_text("torch==2.13.0\n")
+        said = first_words(PIP_INDEX_URL="http://127.0.0.1:9/", PIP_RETRIES="1")
+        assert "ERROR: No matching distribution found for torch==2.13.0" in said
+        assert "is there a network?" in said and "Run the same command again" in said
 
     @pytest.mark.parametrize(("gpu", "platform", "wanted"), [
         (None, "linux", True), ("/usr/bin/nvidia-smi", "linux", False), (None, "darwin", False), (None, "win32", False)

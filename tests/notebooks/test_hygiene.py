@@ -10,7 +10,7 @@ from reading import FOLDER, PATHS, as_page, code_cells, defined_names, makes_a_c
 import gptcore
 from gptcore.viz.widgets.live import HOW_TO_MOVE_IT
 
-TAG = re.compile(r"C\d\d|predict|exercise|extra|raises-exception|nbval-ignore-output")
+TAG = re.compile(r"C\d\d|setup|predict|exercise|extra|raises-exception|nbval-ignore-output")
 PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|(?<![A-Za-z])[A-Z]:\\\\\w")
 WEB_IMAGE = re.compile(r"<img[^>]+src=.http|!\[[^\]]*\]\(http")
 LONGEST_CELL = 15  # lines with something on them
@@ -87,8 +87,8 @@ def test_follows_the_pattern_of_a_lesson(path):
     title = cells[0].source.splitlines()[0]
     assert title.startswith(f"# {number} · ") and title.endswith("?"), title
     assert "minutes" in cells[0].source
-    assert 20 <= len(cells) <= 40, f"{len(cells)} cells"
-    assert "diagrams.gpt_map(" in cells[1].source or number == "00"
+    assert 20 <= len(cells) - 1 <= 40, f"{len(cells) - 1} cells beside the set-up"
+    assert "diagrams.gpt_map(" in cells[2].source or number == "00"  # after the title and the set-up
     prose = text_of(path)
     assert len(re.findall(r"\*\*Predict\.\*\*", prose)) >= (1 if number == "00" else 3)
     assert "predict" in {tag for cell in cells for tag in tags(cell)}
