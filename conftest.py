@@ -16,6 +16,7 @@ pytest_plugins = ["pytester"]
 collect_ignore_glob = [
     "notebooks/exercises/*",  # have no outputs to compare; tests/exercises runs them
     "notebooks/teaching/*",  # programs, which need more than is installed everywhere
+    "tests/benchmarks/*",  # programs too: to look into them for examples takes seconds
 ]
 
 # First, so that no worker is left with one of them at the end; the others take seconds.

@@ -58,7 +58,8 @@ def test_a_student_gets_from_a_wrong_answer_by_a_hint_to_the_right_one(notebook)
 def test_a_student_mends_a_function(notebook):
     task = Task(notebook, "mended_norm", "02.4")
     task.says("○ 02.4 is not answered yet")
-    task.write("import time\n\ndef mended_norm(x, eps):\n    while True:\n        time.sleep(0.1)")
+    patience = "import time\nfrom gptcore.exercises import checking\nchecking.SECONDS = 1\n"  # ten would be waited for
+    task.write(f"{patience}def mended_norm(x, eps):\n    while True:\n        time.sleep(0.1)")
     task.says("✗ 02.4 not yet", "is there a loop that never ends?")
     task.write("mended_norm = faulty_norm")
     task.says("✗ 02.4 not yet", "Nothing is mended yet")
