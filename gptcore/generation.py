@@ -10,6 +10,8 @@ import torch
 from gptcore.checks import check_count, check_not_nan, check_token_ids
 from gptcore.model import KVCache
 
+SMALLEST_TEMPERATURE = 1e-30  # in float32 a far smaller one would be 0
+
 
 @torch.no_grad()
 def generate_text_simple(model, idx, max_new_tokens, context_size):
@@ -109,4 +111,6 @@ def drawing_probabilities(logits, temperature, top_k=None):
     if top_k is not None and top_k < logits.shape[-1]:
         lowest_kept = torch.topk(logits, top_k).values[:, -1:]
         logits = logits.masked_fill(logits < lowest_kept, -torch.inf)
-    return torch.softmax(logits / temperature, dim=-1)
+    # The largest becomes 0, whatever it is divided by: a small temperature would make it infinite.
+    logits = logits - logits.max(dim=-1, keepdim=True).values
+    return torch.softmax(logits / max(temperature, SMALLEST_TEMPERATURE), dim=-1)

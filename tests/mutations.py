@@ -210,7 +210,7 @@ FAULTS = {
         ),
         "temperature multiplied": (
             "generation",
-            "torch.softmax(logits / temperature",
+            "torch.softmax(logits / max(temperature, SMALLEST_TEMPERATURE)",
             "torch.softmax(logits * temperature",
         ),
         "top-k keeps one too many": (

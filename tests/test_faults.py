@@ -312,13 +312,13 @@ class TestSetUp:
     @pytest.mark.parametrize("moment", ["bin/python", "lib/*/site-packages/pip", "lib/*/site-packages/torch"])
     def test_the_second_try_mends_what_the_first_left(self, moment, project):
         first = self.start(project)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + SLOW_START
         while not list((project / ".venv").glob(moment)):
             assert first.poll() is None and time.monotonic() < deadline, first.communicate()[0]
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
         assert not (project / ".venv" / "installed.sha256").exists()
         second = self.start(project)
-        said, _ = second.communicate(timeout=300)
+        said, _ = second.communicate(timeout=2 * SLOW_START)
         assert second.returncode == 0, said
         assert (project / ".venv" / "installed.sha256").exists()

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gptcore import GPTModel, KVCache, generate, generate_text_simple, stream
+from gptcore.generation import drawing_probabilities
 
 VOCAB_SIZE = 7
 
@@ -187,6 +188,17 @@ def test_temperature_and_top_k_match_the_plain_form_on_a_fixed_seed(temperature,
     torch.manual_seed(5)
     steps = list(stream(model, idx, 14, temperature=temperature, top_k=top_k))
     assert torch.equal(torch.cat((idx, *steps), dim=1), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-8, 1e-3])
+def test_a_tiny_temperature_is_greedy(temperature, dtype):
+    """Scores divided by it would be infinite, and then not numbers; in half precision 0.001 is tiny enough."""
+    torch.manual_seed(123)
+    logits = (1000 * torch.randn(3, 50)).to(dtype)
+    highest = logits == logits.max(dim=-1, keepdim=True).values
+    for top_k in (None, 5):
+        assert torch.equal(drawing_probabilities(logits, temperature, top_k), highest / highest.sum(-1, keepdim=True))
 
 
 def test_a_row_ends_at_eos_and_all_rows_end_the_stream():

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 import websocket
 from hub import run
-from lab_in_chromium import NOTEBOOKS, jupyterlab
+from lab_in_chromium import NOTEBOOKS, SLOW_START, jupyterlab
 from memory_limit import memory_limit, why_not_here
 from test_budget import BUDGET
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(why_not_here() is not None, reason=str(why_not_h
 def ask(address, method="GET", **body):
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(address, data, {"Content-Type": "application/json"}, method=method)
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=SLOW_START) as answer:
         return json.loads(answer.read() or "null")
 
 

@@ -18,7 +18,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 SLOW_START = 300  # seconds after which a server that does not answer never will
-SLOW = 30_000  # milliseconds after which something has gone wrong on the page
+SLOW = 120_000  # milliseconds after which something has gone wrong on the page
 SLOW_RUN = 600_000  # and with a whole notebook
 
 
@@ -190,7 +190,7 @@ class ExplorerOnPage:
     def says(self, *words):
         """Wait until each of these texts stands there."""
         for text in words:
-            expect(self.explorer).to_contain_text(text, timeout=20_000)
+            expect(self.explorer).to_contain_text(text, timeout=SLOW)
 
     def shows(self, *words):
         """The same, and that a picture's alternative text says so too, if there is a picture."""

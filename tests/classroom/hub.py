@@ -23,6 +23,7 @@ import websocket
 
 PROJECT = Path(__file__).parents[2]
 TEACHING = PROJECT / "notebooks" / "teaching"
+SLOW = 600  # seconds after which what has not come will not come: twelve servers start at once, on two cores
 
 # What runs inside the namespaces. Homes lie in memory, /etc is a copy. Where the project or Python lies below a folder
 # that only root may enter, that folder is covered, for the students must be able to start it.
@@ -118,7 +119,7 @@ class Hub:
             stdout=self.log,
             stderr=self.log,
         )
-        wait_until(self.answers, 60, "the Hub did not start")
+        wait_until(self.answers, SLOW, "the Hub did not start")
         self.passwords = dict(line.split() for line in (self.folder / "passwords.txt").read_text().splitlines())
 
     def answers(self):
@@ -175,11 +176,11 @@ class Student:
     def log_in(self):
         """Log in, and wait until the student's own server answers."""
         login = f"{self.hub.url}/hub/login"
-        self.browser.get(login, timeout=60)
+        self.browser.get(login, timeout=SLOW)
         form = {"username": self.name, "password": self.hub.passwords[self.name], "_xsrf": self.token("/hub/")}
-        answer = self.browser.post(f"{login}?next=/hub/home", data=form, timeout=60)
+        answer = self.browser.post(f"{login}?next=/hub/home", data=form, timeout=SLOW)
         answer.raise_for_status()
-        wait_until(self.has_server, 180, f"no server for {self.name}")
+        wait_until(self.has_server, SLOW, f"no server for {self.name}")
 
     def token(self, path):
         """Return the cookie that proves that a form comes from the page that showed it."""
@@ -187,14 +188,14 @@ class Student:
         return urllib.parse.unquote(cookies[-1].strip('"'))
 
     def has_server(self):
-        self.browser.get(f"{self.hub.url}/hub/spawn/{self.name}", timeout=120)  # starts one where none is running
-        answer = self.browser.get(f"{self.base}/lab", timeout=120)  # asks the Hub who this is, and sets cookies
+        self.browser.get(f"{self.hub.url}/hub/spawn/{self.name}", timeout=SLOW)  # starts one where none is running
+        answer = self.browser.get(f"{self.base}/lab", timeout=SLOW)  # asks the Hub who this is, and sets cookies
         return answer.ok and answer.url.startswith(f"{self.base}/lab")
 
     def ask(self, method, path, **keywords):
         """Return the answer of the student's server to a request."""
         headers = {"X-XSRFToken": self.token(f"/user/{self.name}/")}
-        return self.browser.request(method, f"{self.base}/api/{path}", headers=headers, timeout=120, **keywords)
+        return self.browser.request(method, f"{self.base}/api/{path}", headers=headers, timeout=SLOW, **keywords)
 
     def open(self, path):
         """Return the notebook of that path in the student's home."""
@@ -216,7 +217,7 @@ class Student:
             address = f"{self.base.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels"
             cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.browser.cookies)
             try:
-                channel = websocket.create_connection(address, cookie=cookies, timeout=600, origin=self.hub.url)
+                channel = websocket.create_connection(address, cookie=cookies, timeout=SLOW, origin=self.hub.url)
                 break
             except websocket.WebSocketException:
                 # Where twelve start at once, one may not answer in a minute. A student then takes a new kernel.

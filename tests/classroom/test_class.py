@@ -61,7 +61,7 @@ def test_everybody_finds_their_own_saved_work(students):
 def test_nobody_reads_anothers_server(students):
     (first, _), (second, _) = students[NAMES[0]], students[NAMES[1]]
     for path in ["lab", "api/contents", f"api/contents/{lesson.TASKS}", "api/kernels"]:
-        answer = first.browser.get(f"{second.base}/{path}", timeout=60)
+        answer = first.browser.get(f"{second.base}/{path}", timeout=hub_module.SLOW)
         assert answer.status_code in (403, 404), path
         assert "was here" not in answer.text
 
@@ -91,7 +91,7 @@ def test_a_killed_server_comes_back_with_the_saved_work(hub, students):
     with pytest.raises(Exception), student.kernel() as execute:  # noqa: B017 - however the connection breaks
         threading.Timer(1, kill_everything_of, (hub, student.name)).start()
         execute("import time\nfor _ in range(600):\n    time.sleep(0.1)")
-    hub_module.wait_until(lambda: not hub.processes_of(student.name), 30, "the server did not die")
+    hub_module.wait_until(lambda: not hub.processes_of(student.name), hub_module.SLOW, "the server did not die")
 
     again = hub_module.Student(hub, student.name)
     again.log_in()

@@ -77,7 +77,7 @@ def test_student_versions_run_without_an_answer_and_say_so():
         whole.cells.append(nbformat.v4.new_code_cell("%reset -f"))
         whole.cells += nbformat.read(NOTEBOOKS / "exercises" / lesson, 4).cells
     whole.metadata = {}
-    NotebookClient(whole, timeout=120, resources={"metadata": {"path": str(NOTEBOOKS / "exercises")}}).execute()
+    NotebookClient(whole, timeout=600, resources={"metadata": {"path": str(NOTEBOOKS / "exercises")}}).execute()
     for cell in whole.cells:
         for output in cell.get("outputs", []):
             assert output.get("name") != "stderr", output.text
