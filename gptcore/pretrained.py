@@ -100,10 +100,11 @@ def _what_instead(folder):
 
 def _fetch(name):
     # Here and not above: `import gptcore` does without it.
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, XetDownloadError
+    from huggingface_hub import constants, errors, hf_hub_download
     from huggingface_hub.utils import logging
 
+    # Its versions reach the hub by different libraries, and not each raises an OSError then.
+    failures = [getattr(errors, name, OSError) for name in ("HTTPError", "XetDownloadError")]
     repository, revision = HUB_MODELS[name]
 
     def files(**options):
@@ -111,7 +112,7 @@ def _fetch(name):
 
     try:
         return Path(files(local_files_only=True)[0]).parent
-    except LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError:
         pass  # not fetched yet
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)  # a broken line is taken up again without pages about it
@@ -120,7 +121,7 @@ def _fetch(name):
             raise ConnectionError("HF_HUB_OFFLINE is set")
         _reach(constants.ENDPOINT)
         return Path(files()[0]).parent
-    except (OSError, HTTPError, XetDownloadError) as error:
+    except (OSError, *failures) as error:
         raise ConnectionError(
             f"{name!r} is not on this machine and could not be fetched ({_reason(error)}); with a network it is "
             f'fetched once and kept. "stories", the small model that ships with gptcore, needs none.'

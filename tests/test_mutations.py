@@ -19,6 +19,11 @@ def tried(tmp_path_factory):
     return dict(map(json.loads, finished.stdout.splitlines())), finished.stderr
 
 
+def test_the_readme_knows_how_many_there_are():
+    readme = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    assert f"- {sum(map(len, FAULTS.values()))} faults that people really make" in readme
+
+
 @pytest.mark.parametrize(("test", "fault"), [(test, fault) for test, faults in FAULTS.items() for fault in faults])
 def test_a_fault_is_caught(test, fault, tried):
     failures, said = tried
