@@ -117,7 +117,7 @@ def set_up():
     ).hexdigest()
     if INSTALLED.exists() and INSTALLED.read_text() == wanted and PYTHON.exists():
         return
-    print("Setting up .venv: a few minutes and about 1 GB of disk, the first time only.", flush=True)
+    print("Setting up .venv: a few minutes and 1.7 GB of disk, the first time only.", flush=True)
     if not has_pip():
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
