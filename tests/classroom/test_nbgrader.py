@@ -68,6 +68,20 @@ def hand_in(course, student, answers):
     nbformat.write(notebook, path)
 
 
+def hand_in_with_copies(course, student, answers):
+    """Hand in the answers, with an old copy of an answer and of its check before them, hidden names and all."""
+    hand_in(course, student, answers)
+    path = course / "submitted" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    notebook = nbformat.read(path, 4)
+    for part in ("check", "answer"):
+        cell = cell_of(notebook, "02.3", part)
+        copy = nbformat.from_dict({**cell, "id": f"copied-{part}"})
+        if part == "answer":
+            copy.source = "smallest_n = 1001"  # the mistake of an hour ago
+        notebook.cells.insert(notebook.cells.index(cell), copy)
+    nbformat.write(notebook, path)
+
+
 def hand_in_hostile(course):
     hand_in(course, "hostile", HOSTILE)
     path = course / "submitted" / "hostile" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
@@ -94,16 +108,22 @@ def course(tmp_path_factory):
     answers = {exercise: cell_of(solution, exercise, "answer").source for exercise in POINTS}
     hand_in(course, "complete", answers)
     hand_in(course, "half", {exercise: answers[exercise] for exercise in ["02.1", "02.2", "02.3"]})
+    hand_in_with_copies(course, "copied", answers)
     hand_in_hostile(course)
 
-    for student, patience in {"complete": 600, "half": 600, "hostile": 30}.items():  # for each cell, in seconds
+    for student, patience in {
+        "complete": 600,
+        "half": 600,
+        "copied": 600,
+        "hostile": 30,
+    }.items():  # for each cell, in seconds
         nbgrader(course, "autograde", ASSIGNMENT, "--create", f"--student={student}", f"--Execute.timeout={patience}")
     nbgrader(course, "generate_feedback", ASSIGNMENT)
     nbgrader(course, "export")
     return course
 
 
-@pytest.mark.parametrize(("student", "score"), [("complete", 11), ("half", 5), ("hostile", 0)])
+@pytest.mark.parametrize(("student", "score"), [("complete", 11), ("half", 5), ("copied", 11), ("hostile", 0)])
 def test_scores_are_the_right_ones(course, student, score):
     with (course / "grades.csv").open(newline="") as table:
         rows = {row["student_id"]: row for row in csv.DictReader(table)}

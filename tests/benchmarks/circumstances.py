@@ -1,10 +1,10 @@
-"""The whole series ten times, each time under other circumstances: nbval compares every output with the stored one.
+"""The whole series a dozen times, each time under other circumstances: nbval compares each output with the stored one.
 
-    python tests/benchmarks/ten_runs.py          all ten, about 40 minutes on two cores
-    python tests/benchmarks/ten_runs.py 1 10     the first and the last
+    python tests/benchmarks/circumstances.py          all of them, about 40 minutes on two cores
+    python tests/benchmarks/circumstances.py 1 12     the first and the last
 
-Threads, hash seeds, language, time zone, working folder, a path with a space and a letter beyond ASCII, no network.
-The last needs Linux and the right to make a network namespace.
+Threads, hash seeds, language, time zone, working folder, a path with a space and a letter beyond ASCII, processors that
+know less than this one, no network. The last needs Linux and the right to make a network namespace.
 """
 
 import os
@@ -36,6 +36,14 @@ RUNS = [
     ("German, and the other side of the earth", {"LC_ALL": "de_DE.UTF-8", "TZ": "Pacific/Kiritimati"}),
     ("from another folder", {"folder": "/"}),
     ("from a path with a space and an ü", {"copy": "an open földer"}),
+    (
+        "a processor with AVX2 at most",
+        {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    ),
+    (
+        "a processor without AVX",
+        {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    ),
     ("no network", {"network": "none"}),
 ]
 
