@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,6 +96,10 @@ class Notebook:
 
     def __init__(self, browser, url, width=1280):
         self.context = browser.new_context(viewport={"width": width, "height": 1000})
+        address = urllib.parse.urlsplit(url)
+        token = urllib.parse.parse_qs(address.query)["token"][0]
+        self.api = lambda path: f"{address.scheme}://{address.netloc}/api/{path}?token={token}"
+        self.others = self.sessions()
         self.page = self.context.new_page()
         self.page.set_default_timeout(SLOW)
         self.page_errors = []
@@ -142,17 +147,14 @@ class Notebook:
             arg=[prompt.element_handle(), before],
         )
 
+    def sessions(self):
+        """The ids of all notebooks that have a kernel, on this page or another."""
+        return {session["id"] for session in self.context.request.get(self.api("sessions")).json()}
+
     def close(self):
         # The kernel ends with its notebook: a dozen of them would not fit into a small machine.
-        self.page.evaluate(
-            """async () => {
-                const at = JSON.parse(document.getElementById('jupyter-config-data').textContent);
-                const ask = (path, settings) => fetch(at.baseUrl + 'api/' + path, {
-                    ...settings, headers: {Authorization: 'token ' + at.token}});
-                for (const session of await (await ask('sessions')).json())
-                    await ask('sessions/' + session.id, {method: 'DELETE'});
-            }"""
-        )
+        for session in self.sessions() - self.others:
+            self.context.request.delete(self.api(f"sessions/{session}"))
         self.context.close()
 
 
