@@ -46,6 +46,15 @@ def test_another_address_goes_everywhere(monkeypatch):
     assert with_doors(lesson, LESSONS[0].stem) == lesson  # twice is once
 
 
+def test_another_version_goes_everywhere(monkeypatch):
+    monkeypatch.setattr(gptcore, "__version__", "2.3.4")
+    readme, citation = (
+        with_address((ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "CITATION.cff")
+    )
+    assert "version: 2.3.4\n" in citation
+    assert f"{address()}/v2.3.4?" in readme and f"{address()}@v2.3.4\n" in readme
+
+
 def test_no_address_is_left_out():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if tracked.returncode:

@@ -27,7 +27,7 @@ PLACES = [
     r"(?<=colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+(?=/blob/)",
 ]
 FOLDER_IN_LINK = r"(?<=urlpath=lab%2Ftree%2F)[\w.-]+(?=%2F)"
-VERSION = r"(?<=[/@]v)\d+\.\d+\.\d+(?=[/?\"@ ])"
+VERSION = r"(?<=[/@]v)\d+\.\d+\.\d+(?=[/?\"@\s])|(?<=^version: )\d+\.\d+\.\d+$"
 
 SET_UP = """from importlib.util import find_spec
 
@@ -68,7 +68,7 @@ def with_address(text):
     for place in PLACES:
         text = re.sub(place, lambda match: owner_and_name.replace("/", "%2F" if "%2F" in match[0] else "/"), text)
     text = re.sub(FOLDER_IN_LINK, owner_and_name.split("/")[1], text)
-    return re.sub(VERSION, gptcore.__version__, text)
+    return re.sub(VERSION, gptcore.__version__, text, flags=re.MULTILINE)
 
 
 def main(new_address=None):
