@@ -156,6 +156,7 @@ class Notebook:
         for session in self.sessions() - self.others:
             self.context.request.delete(self.api(f"sessions/{session}"))
         self.context.close()
+        assert self.page_errors == [], "what went wrong on the page while it was open"
 
 
 class ExplorerOnPage:

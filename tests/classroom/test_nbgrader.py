@@ -15,6 +15,7 @@ pytestmark = pytest.mark.classroom
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ASSIGNMENT = "02_layer_norm"
+PATIENCE = {"complete": 600, "half": 600, "copied": 600, "hostile": 30}  # seconds that each cell may take
 POINTS = {"02.1": 2, "02.2": 1, "02.3": 2, "02.4": 2, "02.5": 1, "02.6": 3}
 
 # What a hostile student writes into the answer cell of each exercise. None of it is an answer.
@@ -111,12 +112,7 @@ def course(tmp_path_factory):
     hand_in_with_copies(course, "copied", answers)
     hand_in_hostile(course)
 
-    for student, patience in {
-        "complete": 600,
-        "half": 600,
-        "copied": 600,
-        "hostile": 30,
-    }.items():  # for each cell, in seconds
+    for student, patience in PATIENCE.items():
         nbgrader(course, "autograde", ASSIGNMENT, "--create", f"--student={student}", f"--Execute.timeout={patience}")
     nbgrader(course, "generate_feedback", ASSIGNMENT)
     nbgrader(course, "export")
