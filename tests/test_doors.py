@@ -8,17 +8,18 @@ import tomllib
 
 import nbformat
 import pytest
-from make_doors import LESSONS, PLACES, ROOT, TEXTS, VERSION, address, with_address, with_doors
+from make_doors import LESSONS, PLACES, ROOT, SOLUTIONS, TEXTS, VERSION, address, with_address, with_doors
 
 import gptcore
 from gptcore import bootstrap
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXERCISES = [ROOT / "notebooks" / "exercises" / path.name for path in SOLUTIONS]
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_a_lesson_has_its_links_and_its_set_up_cell(path):
-    stored, wanted = nbformat.read(path, 4), with_doors(nbformat.read(path, 4), path.stem)
+@pytest.mark.parametrize("path", LESSONS + SOLUTIONS + EXERCISES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_notebook_has_its_links_and_its_set_up_cell(path):
+    stored, wanted = nbformat.read(path, 4), with_doors(nbformat.read(path, 4), path)
     assert [cell.source for cell in stored.cells] == [cell.source for cell in wanted.cells], "run `make doors`"
     (set_up,) = [cell for cell in stored.cells if "setup" in cell.metadata.get("tags", [])]
     assert set_up is stored.cells[1] and set_up.outputs == []
@@ -40,10 +41,10 @@ def test_another_address_goes_everywhere(monkeypatch):
         changed = with_address((ROOT / name).read_text(encoding="utf-8"))
         assert address() not in changed.replace("%2F", "/"), name
         assert "some-school/gpt.course" in changed.replace("%2F", "/"), name
-    lesson = with_doors(nbformat.read(LESSONS[0], 4), LESSONS[0].stem)
+    lesson = with_doors(nbformat.read(LESSONS[0], 4), LESSONS[0])
     assert "git+https://github.com/some-school/gpt.course@v" in lesson.cells[1].source
     assert lesson.cells[0].source.count("some-school/gpt.course") == 2
-    assert with_doors(lesson, LESSONS[0].stem) == lesson  # twice is once
+    assert with_doors(lesson, LESSONS[0]) == lesson  # twice is once
 
 
 def test_another_version_goes_everywhere(monkeypatch):
@@ -59,7 +60,8 @@ def test_no_address_is_left_out():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if tracked.returncode:
         pytest.skip("not a clone: git does not say which files are the project's")
-    own = {"pyproject.toml", "tests/notebooks/make_doors.py", *TEXTS, *(f"notebooks/{path.name}" for path in LESSONS)}
+    own = {"pyproject.toml", "tests/notebooks/make_doors.py", *TEXTS}
+    own |= {path.relative_to(ROOT).as_posix() for path in LESSONS + SOLUTIONS + EXERCISES}
     for name in set(tracked.stdout.splitlines()) - own:
         text = (ROOT / name).read_bytes().decode(errors="ignore")
         assert address() not in text.replace("%2F", "/"), name

@@ -3,12 +3,15 @@
     python tests/notebooks/make_doors.py                  after a change of the version, or of a notebook's beginning
     python tests/notebooks/make_doors.py NAME/REPOSITORY  where the project lies on GitHub from now on
 
-The address stands in pyproject.toml, the version in gptcore/__init__.py. A test holds that all say the same.
+The address stands in pyproject.toml, the version in gptcore/__init__.py. A test holds that all say the same. Exercises
+get theirs through their solutions: notebooks/teaching/make_exercises.py makes the one from the other, with nbgrader.
 """
 
 import re
+import runpy
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -18,6 +21,8 @@ import gptcore
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "pyproject.toml"
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("[0-9][0-9]_*.ipynb"))
+MAKE_EXERCISES = ROOT / "notebooks" / "teaching" / "make_exercises.py"
 # Where the address stands in a text; in a link inside a link with %2F for each slash.
 TEXTS = ["README.md", "CITATION.cff", "notebooks/teaching/README.md", "notebooks/teaching/zero_to_jupyterhub.yaml"]
 PLACES = [
@@ -35,8 +40,8 @@ if find_spec("gptcore") is None:  # in Colab, for example; everywhere else it is
     get_ipython().run_line_magic("pip", "install --quiet git+https://github.com/{address}@v{version}")"""
 LINKS = (
     "Without installing anything: open it in "
-    "[Colab](https://colab.research.google.com/github/{address}/blob/v{version}/notebooks/{name}.ipynb) or in "
-    "[Binder](https://mybinder.org/v2/gh/{address}/v{version}?urlpath=lab/tree/notebooks/{name}.ipynb)."
+    "[Colab](https://colab.research.google.com/github/{address}/blob/v{version}/notebooks/{page}) or in "
+    "[Binder](https://mybinder.org/v2/gh/{address}/v{version}?urlpath=lab/tree/notebooks/{page})."
 )
 
 
@@ -46,16 +51,23 @@ def address():
     return urls["Repository"].removeprefix("https://github.com/")
 
 
-def with_doors(notebook, name):
-    """Give a lesson its links, below its title, and its set-up cell, before all other code; return it."""
-    known = {"address": address(), "version": gptcore.__version__, "name": name}
+def with_doors(notebook, path):
+    """Give the notebook of this path its links, below its title, and its set-up cell, before all other code; return it.
+
+    A solution's links lead to its exercise.
+    """
+    page = path.relative_to(ROOT / "notebooks").as_posix().replace("solutions/", "exercises/")
+    known = {"address": address(), "version": gptcore.__version__, "page": page}
     title, *rest = notebook.cells
     heading, text = title.source.split("\n\n", maxsplit=1)
     if text.startswith(LINKS.split("[")[0]):
         _, text = text.split("\n\n", maxsplit=1)
     title.source = "\n\n".join([heading, LINKS.format(**known), text])
     if "setup" not in rest[0].metadata.get("tags", []):
-        cell = nbformat.v4.new_code_cell(id=f"{name[:2]}-setup", metadata={"tags": ["setup"]})
+        cell = nbformat.v4.new_code_cell(id=f"{path.name[:2]}-setup", metadata={"tags": ["setup"]})
+        if path in SOLUTIONS:  # nbgrader locks it, as all cells that are not the student's
+            unmarked = {"grade": False, "solution": False, "task": False}
+            cell.metadata.nbgrader = {"grade_id": cell.id, "locked": True, "schema_version": 3, **unmarked}
         rest.insert(0, cell)
     rest[0].source = SET_UP.format(**known)
     notebook.cells = [title, *rest]
@@ -80,9 +92,13 @@ def main(new_address=None):
     for name in TEXTS:
         text = (ROOT / name).read_text(encoding="utf-8")
         (ROOT / name).write_text(with_address(text), encoding="utf-8")
-    for path in LESSONS:
-        nbformat.write(with_doors(nbformat.read(path, 4), path.stem), path)
-    print(f"{address()}, version {gptcore.__version__}: in {len(TEXTS)} texts and {len(LESSONS)} notebooks")
+    for path in LESSONS + SOLUTIONS:
+        nbformat.write(with_doors(nbformat.read(path, 4), path), path)
+    print(f"{address()}, version {gptcore.__version__}: in {len(TEXTS)} texts, {len(LESSONS + SOLUTIONS)} notebooks")
+    if find_spec("nbgrader") is None:
+        print("Not yet in notebooks/exercises: that takes nbgrader. Run `make teach`, then `make doors` again.")
+    else:
+        runpy.run_path(str(MAKE_EXERCISES), run_name="__main__")
 
 
 if __name__ == "__main__":
