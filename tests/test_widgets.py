@@ -4,6 +4,7 @@ import gc
 import html
 import inspect
 import re
+import threading
 
 import ipywidgets
 import psutil
@@ -90,6 +91,28 @@ def another_value(control):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
         return values[values.index(control.value) - 1]
     return control.value + control.step if control.value < control.max else control.min
+
+
+def test_what_was_moved_last_is_shown_last_whatever_thread_moved_it():
+    """ipykernel 7 hands the messages of one explorer to several threads."""
+    first_is_drawing, second_is_done = threading.Event(), threading.Event()
+
+    def view(first, second):
+        if first and not second:
+            first_is_drawing.set()
+            second_is_done.wait(0.3)  # for an explorer that begins with the second before it is done with the first
+        return "", f"{first} {second}"
+
+    controls = {name: live.switch(name) for name in ("first", "second")}
+    explorer = live.Explorer("two_switches", view, controls)
+    thread = threading.Thread(target=setattr, args=(controls["first"], "value", True))
+    thread.start()
+    first_is_drawing.wait()
+    controls["second"].value = True
+    second_is_done.set()
+    thread.join()
+    assert explorer.words == "True True"
+    explorer.close()
 
 
 @every_explorer

@@ -6,6 +6,7 @@ Colours: Okabe and Ito 2008, "Color Universal Design", readable with every kind 
 import base64
 import html
 import io
+import threading
 from contextlib import contextmanager
 
 from IPython.display import display
@@ -31,6 +32,10 @@ LOOK = {
     "legend.framealpha": 0.9,
     "lines.linewidth": 2,
 }
+
+# A kernel may handle an explorer's messages in other threads than the one that runs the cells (ipykernel 7 does, and
+# not all of them in the same), while matplotlib's settings and an explorer's state belong to all threads.
+one_at_a_time = threading.RLock()
 
 # JupyterLab marks its dark themes on the page's body: there the picture is turned dark, hues kept.
 _DARK_THEME = "<style>[data-jp-theme-light=false] .gptcore-picture{filter:invert(0.93) hue-rotate(180deg)}</style>"
@@ -65,14 +70,13 @@ def figure(alt, *, rows=1, columns=1, size=None):
     if not alt.strip():
         raise ValueError("alt is empty; say in a sentence or two what the figure shows")
     # Here and not above: matplotlib takes 35 MB, and a notebook that holds a large model may draw without it.
-    import matplotlib as mpl
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
     width, height = size or (7.2, 3.4 * rows)
-    with mpl.rc_context(LOOK):
+    with our_look():
         fig = Figure(figsize=(width, height), dpi=PICTURE_DPI, layout="constrained")
         canvas = FigureCanvasAgg(fig)
         axes = fig.subplots(rows, columns)
@@ -84,6 +88,15 @@ def figure(alt, *, rows=1, columns=1, size=None):
     png = io.BytesIO()
     pixels.quantize(PICTURE_COLOURS).save(png, format="png", optimize=True)
     display(Picture(png.getvalue(), "image/png", alt, width=round(width * PIXELS_PER_INCH)))
+
+
+@contextmanager
+def our_look():
+    """Draw inside with the one look, while nobody else draws."""
+    import matplotlib as mpl
+
+    with one_at_a_time, mpl.rc_context(LOOK):
+        yield
 
 
 def check_labels(ax):

@@ -1,6 +1,7 @@
 """A real JupyterLab on this machine alone, a real Chromium, and a notebook in it as its reader handles it."""
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -191,9 +192,10 @@ class ExplorerOnPage:
         self.page.keyboard.press("Enter")
 
     def says(self, *words):
-        """Wait until each of these texts stands there."""
+        """Wait until each of these texts stands there; one that begins with a number, not behind another digit."""
         for text in words:
-            expect(self.explorer).to_contain_text(text, timeout=SLOW)
+            not_behind_a_digit = r"(?<![\d.,])" if text[0].isdigit() else ""
+            expect(self.explorer).to_contain_text(re.compile(not_behind_a_digit + re.escape(text)), timeout=SLOW)
 
     def shows(self, *words):
         """The same, and that a picture's alternative text says so too, if there is a picture."""

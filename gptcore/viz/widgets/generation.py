@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from gptcore import generate, text_to_token_ids, token_ids_to_text
 from gptcore.generation import drawing_probabilities
 from gptcore.viz import plots
+from gptcore.viz.style import one_at_a_time
 from gptcore.viz.widgets.live import (
     Explorer,
     LiveFigure,
@@ -63,23 +64,25 @@ def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
         return shown + side_by_side(likeliest(best, tokenizer), picture), f"{words} The text: {text}"
 
     tokens = slider("tokens written", 0, MOST_NEW_TOKENS, 1, 0)
-    playing = None
+    playing = None  # the task that adds tokens
 
     def stop():
         nonlocal playing
-        if playing:
-            playing.cancel()
-            playing, play_button.description = None, "Play"
+        playing, play_button.description = None, "Play"
 
     async def go_on():
-        while tokens.value < tokens.max:
-            tokens.value += 1
+        while True:
+            with one_at_a_time:
+                if asyncio.current_task() is not playing:
+                    return  # paused; to cancel it is not safe from another thread, and a button may come in one
+                if tokens.value == tokens.max:
+                    return stop()
+                tokens.value += 1
             await asyncio.sleep(_SECONDS_BETWEEN_TOKENS)
-        play_button.description = "Play"
 
     def play_or_pause():
         nonlocal playing
-        if playing and not playing.done():
+        if playing:
             stop()
         else:
             play_button.description = "Pause"

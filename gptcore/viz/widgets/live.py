@@ -9,7 +9,6 @@ import io
 from contextlib import contextmanager
 
 import ipywidgets
-import matplotlib as mpl
 import numpy as np
 import torch
 from IPython import get_ipython
@@ -20,7 +19,15 @@ from matplotlib.font_manager import findfont, get_font
 from PIL import Image
 
 from gptcore.viz import plots
-from gptcore.viz.style import LOOK, PICTURE_COLOURS, PICTURE_DPI, PIXELS_PER_INCH, Picture, check_labels
+from gptcore.viz.style import (
+    PICTURE_COLOURS,
+    PICTURE_DPI,
+    PIXELS_PER_INCH,
+    Picture,
+    check_labels,
+    one_at_a_time,
+    our_look,
+)
 
 HOW_TO_MOVE_IT = "This is how it looks at the start. Run the cell in JupyterLab, and its controls appear and move it."
 
@@ -51,13 +58,14 @@ class Explorer(ipywidgets.VBox):
 
     def redraw(self):
         """Show the view for what the controls say now."""
-        values = {name: control.value for name, control in self.controls.items()}
-        try:
-            self._picture.value, self.words = self._view(**values)
-        except (ValueError, TypeError) as problem:
-            self._problem.value = f'<p role="alert"><strong>Not possible:</strong> {html.escape(str(problem))}</p>'
-        else:
-            self._problem.value = ""
+        with one_at_a_time:  # so that what is shown last is what was moved last
+            values = {name: control.value for name, control in self.controls.items()}
+            try:
+                self._picture.value, self.words = self._view(**values)
+            except (ValueError, TypeError) as problem:
+                self._problem.value = f'<p role="alert"><strong>Not possible:</strong> {html.escape(str(problem))}</p>'
+            else:
+                self._problem.value = ""
 
     def show(self):
         """Show the explorer below the cell; one that the same cell showed before is closed."""
@@ -93,7 +101,7 @@ class LiveFigure:
     def __init__(self, about, *, rows=1, columns=1, size=None):
         self._about = about
         self._size = size or (7.2, 3.4 * rows)
-        with mpl.rc_context(LOOK):
+        with our_look():
             self._figure = Figure(figsize=self._size, dpi=PICTURE_DPI, layout="constrained")
             self._canvas = FigureCanvasAgg(self._figure)
             axes = self._figure.subplots(rows, columns)
@@ -117,7 +125,7 @@ class LiveFigure:
         return Picture(self._png(), "image/png", f"{self._about} {words}", *sides).html
 
     def _draw(self):
-        with mpl.rc_context(LOOK):
+        with our_look():
             if self._bare_frame is None:
                 self._begin()
             elif self._figure.stale:
@@ -255,7 +263,12 @@ def text_box(description, value):
 def button(description, on_click, tooltip=""):
     """A button; `on_click` takes no argument."""
     made = ipywidgets.Button(description=description, tooltip=tooltip, layout={"width": "auto"})
-    made.on_click(lambda _: on_click())
+
+    def pressed(_):
+        with one_at_a_time:
+            on_click()
+
+    made.on_click(pressed)
     return made
 
 
