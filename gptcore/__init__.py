@@ -1,6 +1,7 @@
 """Every part of a GPT-2, small and clear: the module that the notebooks build, check and use."""
 
 from gptcore.accounting import count_parameters, forward_flops, memory_bytes, parameter_table
+from gptcore.cache import KVCache
 from gptcore.config import (
     GPT_CONFIG_124M,
     GPT_CONFIG_345M,
@@ -10,7 +11,7 @@ from gptcore.config import (
     validate_config,
 )
 from gptcore.generation import generate, generate_text_simple, stream
-from gptcore.model import GELU, FeedForward, GPTModel, KVCache, LayerNorm, MultiHeadAttention, TransformerBlock
+from gptcore.model import GELU, FeedForward, GPTModel, LayerNorm, MultiHeadAttention, TransformerBlock
 from gptcore.stories import get_story_tokenizer, story_token_ids, write_stories
 from gptcore.tokenizer import get_tokenizer, text_to_token_ids, token_ids_to_text
 from gptcore.training import mean_loss, next_token_loss, token_batches, train

@@ -6,8 +6,7 @@ Notebooks: 01_config_and_shapes, 08_gpt_model.
 import torch
 
 from gptcore.checks import check_count
-from gptcore.config import validate_config
-from gptcore.model import FEED_FORWARD_EXPANSION
+from gptcore.config import FEED_FORWARD_EXPANSION, validate_config
 
 FLOP_PER_MULTIPLY_ADD = 2
 

@@ -39,8 +39,8 @@ def check_token_ids(in_idx, vocab_size=None, context_length=None):
             f"{in_idx.shape[1]} tokens are more than context_length={context_length}; "
             f"keep the last ones with in_idx[:, -{context_length}:]"
         )
-    # Tensors on PyTorch's "meta" device have shapes but no values to look at.
-    if vocab_size is not None and not in_idx.is_meta:
+    # Tensors on PyTorch's "meta" device, or while torch.compile reads the model, have shapes but no values to look at.
+    if vocab_size is not None and not in_idx.is_meta and not torch.compiler.is_compiling():
         smallest, largest = in_idx.min().item(), in_idx.max().item()
         if smallest < 0 or largest >= vocab_size:
             raise ValueError(

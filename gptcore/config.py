@@ -27,6 +27,8 @@ GPT_CONFIGS = {
     "1542M": GPT_CONFIG_1542M,
 }
 
+FEED_FORWARD_EXPANSION = 4  # GPT-2 and the Transformer paper (section 3.3) make the hidden layer 4 times as wide
+
 _COUNTS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
 
 
@@ -52,18 +54,17 @@ def validate_config(cfg):
     problems += [
         f"{key}={cfg[key]!r} must be a whole number of at least 1"
         for key in _COUNTS
-        if key in cfg and not (is_whole_number(cfg[key]) and cfg[key] >= 1)
+        if key in cfg and not _is_count(cfg[key])
     ]
     if "drop_rate" in cfg and not (_is_number(cfg["drop_rate"]) and 0 <= cfg["drop_rate"] < 1):
         problems.append(f"drop_rate={cfg['drop_rate']!r} must be a number from 0 up to, not including, 1")
     if "qkv_bias" in cfg and not isinstance(cfg["qkv_bias"], bool):
         problems.append(f"qkv_bias={cfg['qkv_bias']!r} must be True or False")
-    if not any("emb_dim" in text or "n_heads" in text for text in problems):
-        emb_dim, n_heads = cfg["emb_dim"], cfg["n_heads"]
-        if emb_dim % n_heads:
-            below, above = emb_dim // n_heads * n_heads, (emb_dim // n_heads + 1) * n_heads
-            fits = f"emb_dim={below} or emb_dim={above}" if below else f"emb_dim={above}"
-            problems.append(f"emb_dim={emb_dim} is not divisible by n_heads={n_heads}; try {fits}")
+    emb_dim, n_heads = cfg.get("emb_dim"), cfg.get("n_heads")
+    if _is_count(emb_dim) and _is_count(n_heads) and emb_dim % n_heads:
+        below, above = emb_dim // n_heads * n_heads, (emb_dim // n_heads + 1) * n_heads
+        fits = f"emb_dim={below} or emb_dim={above}" if below else f"emb_dim={above}"
+        problems.append(f"emb_dim={emb_dim} is not divisible by n_heads={n_heads}; try {fits}")
     if problems:
         raise ValueError("this configuration cannot work:\n- " + "\n- ".join(problems))
     return dict(cfg)
@@ -72,6 +73,10 @@ def validate_config(cfg):
 def is_whole_number(value):
     """True for 3 and numpy's 3, False for True, 3.0 and "3"."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_count(value):
+    return is_whole_number(value) and value >= 1
 
 
 def _is_number(value):

@@ -7,8 +7,8 @@ import math
 
 import torch
 
+from gptcore.cache import KVCache
 from gptcore.checks import check_count, check_not_nan, check_token_ids
-from gptcore.model import KVCache
 
 SMALLEST_TEMPERATURE = 1e-30  # in float32 a far smaller one would be 0
 

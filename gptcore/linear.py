@@ -18,7 +18,7 @@ class Linear(nn.Linear):
 
     PyTorch's product for one row or a few, as when a GPT writes token by token, leaves processors waiting;
     its product for a batch of matrices gives each a slice of its own. The result is the same. Other number
-    types and other devices have products of their own for this, and keep them.
+    types, other devices and torch.compile have products of their own for this, and keep them.
 
     Shapes: (..., in_features) -> (..., out_features).
     Notebook: 12_fast_generation.
@@ -32,7 +32,7 @@ def linear(x, weight, bias):
     """The product of `Linear`, for weights (out_features, in_features) and a bias (out_features) or None."""
     out_features, in_features = weight.shape
     num_rows = x.numel() // in_features
-    if num_rows > FEW_ROWS or not x.is_cpu or x.dtype != torch.float32:
+    if num_rows > FEW_ROWS or not x.is_cpu or x.dtype != torch.float32 or torch.compiler.is_compiling():
         return F.linear(x, weight, bias)
     num_threads = torch.get_num_threads()
     if weight.is_contiguous():  # stored output by output: each slice makes some of the outputs
@@ -47,31 +47,6 @@ def linear(x, weight, bias):
         sums = torch.bmm(rows, weight.t().view(num_slices, -1, out_features)).unbind()  # each (rows, out)
         y = reduce(torch.add, sums if bias is None else (bias, *sums))
     return y.reshape(*x.shape[:-1], out_features)
-
-
-def linear_each(x, layers):
-    """`[layer(x) for layer in layers]` for layers of one size, in one product where one matrix holds all their weights.
-
-    So it is with the queries, keys and values of a model that was loaded. Where gradients are recorded each layer
-    goes alone, for PyTorch to know which parameter they belong to.
-    """
-    weight, bias = (None, None) if torch.is_grad_enabled() else (_joined(layers, "weight"), _joined(layers, "bias"))
-    if weight is None or bias is None:
-        return [layer(x) for layer in layers]
-    return linear(x, weight, bias).chunk(len(layers), dim=-1)
-
-
-def _joined(layers, name):
-    """One tensor with the layers' parameters below each other, as a view; None where memory does not hold them so."""
-    parts = [getattr(layer, name) for layer in layers]
-    first = parts[0]
-    if first is None:
-        return None
-    memory, step = first.untyped_storage().data_ptr(), len(first) * first.stride(0)
-    for i, part in enumerate(parts):
-        if part.untyped_storage().data_ptr() != memory or part.storage_offset() != first.storage_offset() + i * step:
-            return None
-    return first.as_strided((len(parts) * len(first), *first.shape[1:]), first.stride())
 
 
 @lru_cache

@@ -27,10 +27,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from gptcore.checks import check_count, check_features, check_token_ids
-from gptcore.config import validate_config
-from gptcore.linear import Linear, linear_each  # nn.Linear, quicker for a few tokens: notebook 12
-
-FEED_FORWARD_EXPANSION = 4  # GPT-2 and the Transformer paper (section 3.3) make the hidden layer 4 times as wide
+from gptcore.config import FEED_FORWARD_EXPANSION, validate_config
+from gptcore.linear import Linear  # nn.Linear, quicker for a few tokens: notebook 12
+from gptcore.pretrained import WithoutInitialValues, read_checkpoint
 
 
 class LayerNorm(nn.Module):
@@ -124,17 +123,16 @@ class MultiHeadAttention(nn.Module):
         self.W_value = Linear(d_in, d_out, bias=qkv_bias)
         self.out_proj = Linear(d_out, d_out)
 
-    def forward(self, x, cache=None, block_index=0):
+    def forward(self, x, remember=None):
         check_features(x, self.d_in)
         if x.ndim != 3 or x.shape[1] > self.context_length:
             raise ValueError(
                 f"expected (batch, num_tokens, {self.d_in}) with at most {self.context_length} tokens, "
                 f"got {tuple(x.shape)}; crop the text or raise context_length"
             )
-        layers = (self.W_query, self.W_key, self.W_value)
-        queries, keys, values = (self._split_heads(each) for each in linear_each(x, layers))  # each is layer(x)
-        if cache is not None:
-            keys, values = cache.extend(block_index, keys, values)  # those of all tokens so far
+        queries, keys, values = (self._split_heads(W(x)) for W in (self.W_query, self.W_key, self.W_value))
+        if remember is not None:
+            keys, values = remember(keys, values)  # and those of all tokens before them, from a KVCache
         num_new, num_seen = queries.shape[2], keys.shape[2]
         mask = None  # a single new token may look at all that came before it
         if 1 < num_new < num_seen:
@@ -151,53 +149,6 @@ class MultiHeadAttention(nn.Module):
 
     def _split_heads(self, x):
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (batch, num_heads, num_tokens, head_dim)
-
-
-class KVCache:
-    """The keys and values of the tokens that a model has seen, so that no later token computes them again.
-
-    Hand the same cache to `model(new_ids, cache)` with only the new tokens each time. It has room for
-    `context_length` tokens: `num_tokens` are in it.
-
-    Shapes: keys and values of each block (batch, n_heads, context_length, head_dim).
-    Raises: ValueError when more tokens come than there is room for, or those of another batch size or model.
-    Source: Shazeer 2019, "Fast Transformer Decoding", section 2.4. Notebook: 12_fast_generation.
-    """
-
-    def __init__(self, cfg, batch_size=1, dtype=None, device=None):
-        cfg = validate_config(cfg)
-        check_count("batch_size", batch_size, least=1)
-        head_dim = cfg["emb_dim"] // cfg["n_heads"]
-        self.context_length = cfg["context_length"]
-        shape = (batch_size, cfg["n_heads"], self.context_length, head_dim)
-        self.keys, self.values = (
-            [torch.empty(shape, dtype=dtype, device=device) for _ in range(cfg["n_layers"])] for _ in range(2)
-        )
-        self.num_tokens = 0
-
-    def check_room(self, num_new):
-        if self.num_tokens + num_new > self.context_length:
-            raise ValueError(
-                f"{num_new} new tokens do not fit: the cache holds {self.num_tokens} of "
-                f"context_length={self.context_length}; start a new KVCache with the last tokens of the text"
-            )
-
-    def extend(self, block_index, keys, values):
-        """Write one block's new keys and values behind the old ones; return a view of old and new.
-
-        Shapes: (batch, n_heads, num_new, head_dim) -> (batch, n_heads, num_tokens + num_new, head_dim).
-        """
-        start, num_new = self.num_tokens, keys.shape[2]
-        all_keys, all_values = self.keys[block_index], self.values[block_index]
-        room = all_keys.narrow(2, start, num_new)
-        if room.shape != keys.shape:
-            raise ValueError(
-                f"the cache has room for keys (batch, n_heads, num_tokens, head_dim) = {tuple(room.shape)}, "
-                f"got {tuple(keys.shape)}; make it with the model's cfg and the batch size of the ids"
-            )
-        room.copy_(keys)
-        all_values.narrow(2, start, num_new).copy_(values)
-        return all_keys.narrow(2, 0, start + num_new), all_values.narrow(2, 0, start + num_new)
 
 
 class TransformerBlock(nn.Module):
@@ -227,8 +178,8 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(cfg["emb_dim"])
         self.drop_shortcut = nn.Dropout(cfg["drop_rate"])
 
-    def forward(self, x, cache=None, block_index=0):
-        x = x + self.drop_shortcut(self.att(self.norm1(x), cache, block_index))
+    def forward(self, x, remember=None):
+        x = x + self.drop_shortcut(self.att(self.norm1(x), remember))
         x = x + self.drop_shortcut(self.ff(self.norm2(x)))
         return x
 
@@ -265,9 +216,11 @@ class GPTModel(nn.Module):
         Raises: ConnectionError without a network; ValueError, before anything is loaded, for what does not fit.
         Notebook: 11_gpt2_weights.
         """
-        from gptcore.pretrained import load_pretrained  # here: that module imports this one
-
-        return load_pretrained(source).eval()
+        cfg, is_tied, state_dict = read_checkpoint(source)
+        with torch.device("meta"), WithoutInitialValues():  # shapes alone: the file's tensors take their places
+            model = cls(cfg)
+        model.load_state_dict(state_dict, assign=True)
+        return (model.tie_weights() if is_tied else model).eval()
 
     def forward(self, in_idx, cache=None):
         return self.out_head(self.hidden_states(in_idx, cache))  # (batch, num_tokens, vocab_size)
@@ -275,17 +228,17 @@ class GPTModel(nn.Module):
     def hidden_states(self, in_idx, cache=None):
         """All but the output head: (batch, num_tokens) -> (batch, num_tokens, emb_dim)."""
         check_token_ids(in_idx, self.cfg["vocab_size"], self.cfg["context_length"])
-        start = 0
+        start, num_new = 0, in_idx.shape[1]
         if cache is not None:
-            cache.check_room(in_idx.shape[1])
+            cache.check_room(num_new)
             start = cache.num_tokens
-        positions = torch.arange(start, start + in_idx.shape[1], device=in_idx.device)
+        positions = torch.arange(start, start + num_new, device=in_idx.device)
         x = self.tok_emb(in_idx) + self.pos_emb(positions)  # (batch, num_tokens, emb_dim)
         x = self.drop_emb(x)
         for block_index, block in enumerate(self.trf_blocks):
-            x = block(x, cache, block_index)
+            x = block(x, None if cache is None else cache.memory_of(block_index))
         if cache is not None:
-            cache.num_tokens += in_idx.shape[1]  # here, when all blocks have theirs
+            cache.num_tokens += num_new  # here, when all blocks have theirs
         return self.final_norm(x)
 
     def tie_weights(self):

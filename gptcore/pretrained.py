@@ -1,4 +1,4 @@
-"""Published GPT-2 weights: find them, verify every tensor, and build the model around them.
+"""Published GPT-2 weights: find them, and verify every tensor, for `GPTModel.from_pretrained` to build a model around.
 
 Only safetensors files are read, which hold numbers and nothing else; a pickle file could run any program.
 The file stays memory-mapped: the model's tensors are views of it, nothing is read before it is used, and
@@ -19,8 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.overrides import TorchFunctionMode
 
-from gptcore.config import is_whole_number, validate_config
-from gptcore.model import FEED_FORWARD_EXPANSION, GPTModel
+from gptcore.config import FEED_FORWARD_EXPANSION, is_whole_number, validate_config
 
 HUB_MODELS = {  # name: (repository on the hub, the revision that this module was written for)
     "gpt2": ("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
@@ -30,6 +29,7 @@ HUB_MODELS = {  # name: (repository on the hub, the revision that this module wa
 }
 STORY_MODEL = Path(__file__).parent / "data" / "stories"  # trained by this project, ships with it
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+PARTS_FILE = "model.safetensors.index.json"  # of a large model: which of several files holds which tensor
 
 # What our classes do, in config.json's words; a checkpoint that wants anything else would come out wrong.
 NEEDED_SETTINGS = {
@@ -53,22 +53,22 @@ PREFIX = "transformer."  # stands before every name but the head's in files that
 TIMEOUT_SECONDS = 5
 
 
-def load_pretrained(source):
-    """Return the GPTModel that `source` holds; see `GPTModel.from_pretrained`."""
+def read_checkpoint(source):
+    """Return (cfg, is_tied, state_dict) for a GPTModel from what `source` names; see `GPTModel.from_pretrained`.
+
+    Every tensor has been verified and has our name. When `is_tied`, the head's is the token embedding's.
+    """
     folder = find_checkpoint(source)
     cfg, is_tied = read_config(folder / CONFIG_FILE)
-    tensors = open_tensors(folder / WEIGHTS_FILE)
+    tensors = open_all_tensors(folder)
     check_tensors(tensors, cfg, is_tied, folder / WEIGHTS_FILE)
-    with torch.device("meta"), _WithoutInitialValues():  # shapes alone: the file's tensors take their places
-        model = GPTModel(cfg)
     if is_tied:
         tensors["lm_head.weight"] = tensors["wte.weight"]
-    model.load_state_dict(our_names(tensors, cfg), assign=True)
-    return model.tie_weights() if is_tied else model
+    return cfg, is_tied, our_names(tensors, cfg)
 
 
-class _WithoutInitialValues(TorchFunctionMode):
-    """Skips torch.nn.init: drawing on the meta device does nothing, and takes 2 s and 75 MB for that."""
+class WithoutInitialValues(TorchFunctionMode):
+    """Inside, torch.nn.init does nothing: to draw values on the meta device takes 2 s and 75 MB, for no values."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         return None if getattr(func, "__module__", "") == "torch.nn.init" else func(*args, **(kwargs or {}))
@@ -85,14 +85,13 @@ def find_checkpoint(source):
         names = ", ".join(["stories", *HUB_MODELS])
         raise ValueError(f"there is no folder {str(source)!r}; give one, or one of the names {names}")
     for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
+        in_parts = name == WEIGHTS_FILE and (folder / PARTS_FILE).is_file()
+        if not (folder / name).is_file() and not in_parts:
             raise ValueError(f"{folder} has no {name}; {_what_instead(folder)}")
     return folder
 
 
 def _what_instead(folder):
-    if any(folder.glob("*.safetensors.index.json")):
-        return "its weights are split over several files: save them in one, with a larger max_shard_size"
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
         return "it has a pickle file, which could run any program: save the model as safetensors"
     return "it must hold both, as transformers' save_pretrained writes them"
@@ -146,12 +145,7 @@ def _reason(error):
 
 def read_config(path):
     """Return (cfg, is_tied) from a config.json; one ValueError lists all that our model does differently."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no settings; fetch it again")
+    found = _read_settings(path)
     problems = [
         f"{key}={found[key]!r}, but GPT-2 and this model have {needed!r}"
         for key, needed in NEEDED_SETTINGS.items()
@@ -178,6 +172,31 @@ def read_config(path):
     cfg = {ours: found[theirs] for ours, theirs in NUMBER_OF.items()}
     cfg |= {"drop_rate": found.get("resid_pdrop", 0.1), "qkv_bias": True}
     return validate_config(cfg), is_tied
+
+
+def _read_settings(path):
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}); fetch it again") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no settings; fetch it again")
+    return found
+
+
+def open_all_tensors(folder):
+    """Return the folder's tensors as `open_tensors` does, from one file or from the parts that its index lists."""
+    if (folder / WEIGHTS_FILE).is_file():
+        return open_tensors(folder / WEIGHTS_FILE)
+    path = folder / PARTS_FILE
+    part_of = _read_settings(path).get("weight_map")
+    if not isinstance(part_of, dict) or not all(isinstance(part, str) for part in part_of.values()):
+        raise ValueError(f"{path} has no weight_map that says which file holds which tensor; fetch it again")
+    parts = sorted(set(part_of.values()))
+    strange = [part for part in parts if not (folder / part).is_file() or Path(part).name != part]
+    if strange:
+        raise ValueError(f"{path} names files that are not beside it: {', '.join(strange)}; fetch them all")
+    return {name: tensor for part in parts for name, tensor in open_tensors(folder / part).items()}
 
 
 def open_tensors(path):

@@ -106,8 +106,8 @@ FAULTS = {
     "test_model.py::TestTransformerBlock::test_norms_come_first_and_both_shortcuts_add": {
         "post-LN": (
             "model",
-            "x = x + self.drop_shortcut(self.att(self.norm1(x), cache, block_index))",
-            "x = self.norm1(x + self.drop_shortcut(self.att(x, cache, block_index)))",
+            "x = x + self.drop_shortcut(self.att(self.norm1(x), remember))",
+            "x = self.norm1(x + self.drop_shortcut(self.att(x, remember)))",
         ),
         "attention's shortcut dropped": (
             "model",
@@ -150,8 +150,8 @@ FAULTS = {
         ),
         "one block for all": (
             "model",
-            "x = block(x, cache, block_index)",
-            "x = self.trf_blocks[0](x, cache, block_index)",
+            "x = block(x, None if cache is None else",
+            "x = self.trf_blocks[0](x, None if cache is None else",
         ),
     },
     "test_model.py::TestGPTModel::test_tied_weights_are_one_tensor": {
@@ -192,7 +192,7 @@ FAULTS = {
             "start = 0",
         ),
         "new keys written over the old ones": (
-            "model",
+            "cache",
             "room = all_keys.narrow(2, start, num_new)",
             "room = all_keys.narrow(2, 0, num_new)",
         ),
@@ -238,20 +238,6 @@ FAULTS = {
             "torch.bmm(weight.view(num_slices, -1, in_features), columns).flip(0)",
         ),
     },
-    "test_linear.py::test_a_loaded_layer_group_is_read_as_one": {
-        "joined layers taken in any order": (
-            "linear",
-            "part.storage_offset() != first.storage_offset() + i * step",
-            "False",
-        ),
-    },
-    "test_linear.py::test_layers_of_one_matrix_give_what_each_gives": {
-        "joined while gradients are recorded": (
-            "linear",
-            "if torch.is_grad_enabled() else",
-            "if False else",
-        ),
-    },
     "test_pretrained.py::test_reads_files_with_masks_and_without_the_prefix": {
         "a matrix not transposed": (
             "pretrained",
@@ -271,9 +257,23 @@ FAULTS = {
     },
     "test_pretrained.py::test_what_we_save_transformers_loads": {
         "head tied without being told": (
-            "pretrained",
-            "return model.tie_weights() if is_tied else model",
-            "return model.tie_weights()",
+            "model",
+            "return (model.tie_weights() if is_tied else model).eval()",
+            "return model.tie_weights().eval()",
+        ),
+    },
+    "test_pretrained.py::test_a_subclass_is_loaded_as_itself": {
+        "another class than asked for": (
+            "model",
+            "model = cls(cfg)",
+            "model = GPTModel(cfg)",
+        ),
+    },
+    "test_config.py::test_names_every_problem": {
+        "one problem hides another": (
+            "config",
+            "if _is_count(emb_dim) and _is_count(n_heads) and",
+            "if not problems and",
         ),
     },
     "test_training.py::test_steps_equal_those_of_adamw_by_hand": {

@@ -54,6 +54,7 @@ def test_returns_a_copy():
         (changed(qkv_bias=1), ["qkv_bias=1", "True or False"]),
         (changed(n_layer=12), ["'n_layer' is not a key", "n_layers"]),
         ({}, [f"'{key}' is missing" for key in GPT_CONFIG_124M]),
+        (changed(n_layer=12, emb_dim=100), ["'n_layer' is not a key", "emb_dim=100 is not divisible"]),
         (changed(n_layers=0, drop_rate=2, qkv_bias=None), ["n_layers=0", "drop_rate=2", "qkv_bias=None"]),
     ],
 )

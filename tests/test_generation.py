@@ -244,6 +244,8 @@ def test_a_cache_refuses_what_does_not_fit():
         with pytest.raises(ValueError, match=r"\(1, 3, 1, 4\), got \(2, 3, 1, 4\).*batch size"):
             model(torch.ones(2, 1, dtype=torch.long), cache)
         assert cache.num_tokens == 8  # what was refused left nothing behind
+        with pytest.raises(ValueError, match="the cache is for 1 blocks, the model has more"):
+            model(torch.ones(1, 1, dtype=torch.long), KVCache({**model.cfg, "n_layers": 1}))
         model(torch.ones(1, 2, dtype=torch.long), cache)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         KVCache(model.cfg, batch_size=0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from gptcore.linear import FEW_ROWS, Linear, _num_slices, linear_each
+from gptcore.linear import FEW_ROWS, Linear, _num_slices
 
 sizes = st.integers(1, 70)
 
@@ -55,41 +55,3 @@ def test_draws_the_same_numbers_as_pytorch():
 ])  # fmt: skip
 def test_there_is_a_slice_for_each_processor_where_the_size_allows(size, num_threads, num_slices):
     assert _num_slices(size, num_threads) == num_slices  # 50257 = 29 * 1733; the prime 50021 cannot be cut
-
-
-def in_one_matrix(num_layers, in_features, out_features, bias):
-    """Layers whose weights are columns of one matrix, as those of a loaded model are."""
-    matrix, biases = torch.randn(in_features, num_layers * out_features), torch.randn(num_layers * out_features)
-    layers = [Linear(in_features, out_features, bias=bias) for _ in range(num_layers)]
-    for i, layer in enumerate(layers):
-        columns = slice(i * out_features, (i + 1) * out_features)
-        layer.weight = nn.Parameter(matrix[:, columns].t())
-        if bias:
-            layer.bias = nn.Parameter(biases[columns])
-    return layers
-
-
-@given(sizes, sizes, st.integers(1, 40), st.sampled_from([torch.float32, torch.float64]), st.booleans())
-@settings(max_examples=50, deadline=None)
-def test_layers_of_one_matrix_give_what_each_gives(in_features, out_features, num_tokens, dtype, bias):
-    torch.manual_seed(123)
-    layers = [layer.to(dtype) for layer in in_one_matrix(3, in_features, out_features, bias)]
-    x = torch.randn(2, num_tokens, in_features, dtype=dtype)
-    each = [F.linear(x, layer.weight, layer.bias) for layer in layers]
-    for others in (layers, layers[::-1], layers[:2] + layers[:1], [Linear(in_features, out_features).to(dtype)]):
-        wanted = [F.linear(x, layer.weight, layer.bias) for layer in others]
-        with torch.no_grad():
-            torch.testing.assert_close(list(linear_each(x, others)), wanted, atol=1e-5, rtol=1e-5)
-    for i, layer in enumerate(layers):  # with gradients: each parameter gets its own
-        wanted = torch.autograd.grad(each[i].square().sum(), layer.parameters())
-        found = torch.autograd.grad(linear_each(x, layers)[i].square().sum(), layer.parameters())
-        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
-
-
-def test_a_loaded_layer_group_is_read_as_one():
-    layers = in_one_matrix(3, 8, 4, bias=True)
-    with torch.no_grad(), mock.patch("torch.bmm", wraps=torch.bmm) as product:
-        linear_each(torch.randn(1, 8), layers)
-        assert product.call_count == 1
-        linear_each(torch.randn(1, 8), layers[::-1])
-        assert product.call_count == 4

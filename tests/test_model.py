@@ -320,3 +320,11 @@ def test_bad_input_gets_the_value_the_limit_and_the_fix(call, kind, words):
         call()
     for word in words:
         assert word in str(error.value)
+
+
+def test_compiles_into_one_graph():
+    model = randomised(GPTModel(TINY)).eval()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")  # what a compiler would get, without the compiler
+    idx = torch.randint(61, (2, 7))
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(idx), model(idx), atol=1e-5, rtol=1e-5)

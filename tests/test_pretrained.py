@@ -157,6 +157,23 @@ def test_what_we_save_transformers_loads(tmp_path):
         pretrained.save_checkpoint(GPTModel({**cfg, "qkv_bias": False}), tmp_path)
 
 
+def test_a_model_in_several_files_is_the_same(whole, tmp_path):
+    folder = tmp_path / "parts"
+    shutil.copytree(whole, folder)
+    in_parts(folder)
+    assert len([*folder.glob("model-*.safetensors")]) >= 3 and not (folder / "model.safetensors").exists()
+    found, wanted = (GPTModel.from_pretrained(each).state_dict() for each in (folder, whole))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_a_subclass_is_loaded_as_itself(whole):
+    class Mine(GPTModel):
+        pass
+
+    assert type(Mine.from_pretrained(whole)) is Mine
+
+
 def change_config(**changes):
     def damage(folder):
         path = folder / "config.json"
@@ -184,9 +201,37 @@ def only_pickle(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def in_several_files(folder):
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+def in_parts(folder):
+    """As transformers writes a model that is too large for one file."""
+    from transformers import GPT2LMHeadModel
+
+    reference = GPT2LMHeadModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    reference.save_pretrained(folder, max_shard_size="20KB")
+
+
+def without_a_part(folder):
+    in_parts(folder)
+    min(folder.glob("model-*.safetensors")).unlink()
+
+
+def without_a_list(folder):
+    in_parts(folder)
     (folder / "model.safetensors.index.json").write_text("{}")
+
+
+def with_a_part_elsewhere(folder):
+    in_parts(folder)
+    part = min(folder.glob("model-*.safetensors"))
+    part.rename(folder.parent / part.name)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace(part.name, f"../{part.name}"))
+
+
+def with_a_part_cut(folder):
+    in_parts(folder)
+    part = max(folder.glob("model-*.safetensors"))
+    part.write_bytes(part.read_bytes()[:-100])
 
 
 C_ATTN = "transformer.h.1.attn.c_attn.weight"
@@ -231,7 +276,10 @@ DAMAGES = {
     "weights missing": (lambda folder: (folder / "model.safetensors").unlink(), ["has no model.safetensors"]),
     "config missing": (lambda folder: (folder / "config.json").unlink(), ["has no config.json"]),
     "pickle": (only_pickle, ["pickle", "any program", "safetensors"]),
-    "several files": (in_several_files, ["split over several files", "max_shard_size"]),
+    "a part missing": (without_a_part, ["index.json names files that are not beside it", "model-00001-of-"]),
+    "parts without a list": (without_a_list, ["index.json has no weight_map"]),
+    "a part elsewhere": (with_a_part_elsewhere, ["not beside it: ../model-00001-of-"]),
+    "a part broken off": (with_a_part_cut, ["model-0000", "broken off"]),
 }
 
 
