@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_the_core_prints_nothing_and_does_not_import_viz():
         if path.stem != "bootstrap":
             calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
             assert not any(isinstance(func, ast.Name) and func.id in ("print", "eval", "exec") for func in calls), path
+
+
+def test_no_module_imports_one_that_imports_it():
+    """Wherever an import stands, also inside a function."""
+    paths = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in (ROOT / "gptcore").rglob("*.py")}
+    modules = {name.replace("/", ".").removesuffix(".__init__"): path for name, path in paths.items()}
+    uses = {name: set() for name in modules}
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
+                uses[name] |= inside or {node.module} & modules.keys()
+    # A package's own module only gathers what stands in it.
+    packages = {name for name, path in modules.items() if path.name == "__init__.py"}
+    order = TopologicalSorter({name: used - packages for name, used in uses.items() if name not in packages})
+    assert len([*order.static_order()]) == len(modules) - len(packages)
+    core = {name for name in uses if name.count(".") == 1} - packages
+    for name in core:
+        assert all(used in core for used in uses[name] - {"gptcore"}), f"{name} imports what is made of it"
 
 
 RUNS_WHAT_IT_IS_GIVEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
