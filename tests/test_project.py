@@ -40,8 +40,10 @@ def test_the_core_prints_nothing_and_does_not_import_viz():
 
 def test_no_module_imports_one_that_imports_it():
     """Wherever an import stands, also inside a function."""
-    paths = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in (ROOT / "gptcore").rglob("*.py")}
-    modules = {name.replace("/", ".").removesuffix(".__init__"): path for name, path in paths.items()}
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / "gptcore").rglob("*.py")
+    }
     uses = {name: set() for name in modules}
     for name, path in modules.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
