@@ -1,22 +1,22 @@
-# Thin names for what gptcore/bootstrap.py does; on a machine without make, call that.
+# Thin names for what gptcore/tools/bootstrap.py does; on a machine without make, call that.
 PYTHON ?= python3
 
 lab: ## open JupyterLab on the first notebook
-	$(PYTHON) gptcore/bootstrap.py lab $(ARGS)
+	$(PYTHON) gptcore/tools/bootstrap.py lab $(ARGS)
 
 test: ## run all tests
-	$(PYTHON) gptcore/bootstrap.py test $(ARGS)
+	$(PYTHON) gptcore/tools/bootstrap.py test $(ARGS)
 
 outputs: ## execute all notebooks on clean kernels and save their outputs
-	$(PYTHON) gptcore/bootstrap.py outputs $(ARGS)
+	$(PYTHON) gptcore/tools/bootstrap.py outputs $(ARGS)
 
 bench: ## measure what notebooks, explorers and gptcore take
-	$(PYTHON) gptcore/bootstrap.py bench $(ARGS)
+	$(PYTHON) gptcore/tools/bootstrap.py bench $(ARGS)
 
 teach: ## add what a teacher needs: nbgrader and JupyterHub
-	$(PYTHON) gptcore/bootstrap.py teach $(ARGS)
+	$(PYTHON) gptcore/tools/bootstrap.py teach $(ARGS)
 
 doors: ## write the project's address into links and set-up cells; ARGS=NAME/REPOSITORY for another one
-	$(PYTHON) gptcore/bootstrap.py doors $(ARGS)
+	$(PYTHON) gptcore/tools/bootstrap.py doors $(ARGS)
 
 .PHONY: lab test outputs bench teach doors

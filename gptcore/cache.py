@@ -18,7 +18,7 @@ class KVCache:
     `context_length` tokens: `num_tokens` are in it.
 
     Shapes: keys and values of each block (batch, n_heads, context_length, head_dim).
-    Raises: ValueError when more tokens come than there is room for, or those of another batch size or model.
+    Raises: ValueError when the new tokens do not fit, or belong to another batch size or model.
     Source: Shazeer 2019, "Fast Transformer Decoding", section 2.4. Notebook: 12_fast_generation.
     """
 

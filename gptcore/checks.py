@@ -1,4 +1,4 @@
-"""Checks of what comes in, shared by the modules: an error names the value, the limit and the fix."""
+"""Input checks, shared by all modules: an error names the value, the limit and the fix."""
 
 import torch
 

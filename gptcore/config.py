@@ -1,4 +1,4 @@
-"""The seven numbers that define a GPT, for the four GPT-2 sizes, and their check.
+"""The seven settings that define a GPT, for the four GPT-2 sizes, and their check.
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2.
 Notebook: 01_config_and_shapes.

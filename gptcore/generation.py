@@ -38,7 +38,7 @@ def generate_text_simple(model, idx, max_new_tokens, context_size):
 
 
 def generate(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=None, use_cache=True):
-    """Append up to `max_new_tokens` tokens: `generate_text_simple` with a cache, sampling and an end.
+    """Append up to `max_new_tokens` tokens: `generate_text_simple` with a cache, sampling and an end token.
 
     Arguments, errors and the model's mode: see `stream`, which this collects.
 

@@ -1,24 +1,27 @@
-"""A matrix product that reads its weights as fast as the memory gives them, also for one token at a time.
+"""A matrix product for a few tokens at a time, in the quicker of two ways on the machine at hand.
 
 Notebook: 12_fast_generation.
 """
 
+import time
 from functools import lru_cache, reduce
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-FEW_ROWS = 32  # up to here the time goes into reading the weights, beyond into the products (measured: notebook 12)
+FEW_ROWS = 64  # up to here the time goes into reading the weights, beyond into the products
 MOST_SLICES = 64
+_quicker = {}  # kind of product: the way that was quicker for one row when both were tried
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, with the weights cut into slices that all processors read at once when the rows are few.
+    """`nn.Linear`, with a quicker product for few rows where there is one.
 
-    PyTorch's product for one row or a few, as when a GPT writes token by token, leaves processors waiting;
-    its product for a batch of matrices gives each a slice of its own. The result is the same. Other number
-    types, other devices and torch.compile have products of their own for this, and keep them.
+    For a few rows PyTorch's product leaves processors waiting, and sets memory aside; slices do neither. For a single
+    row, as when a GPT writes token by token, that depends on the machine: there both ways are tried once. The results
+    agree up to rounding. Where gradients are recorded, with other number types, on other devices and in
+    torch.compile, PyTorch's product stays.
 
     Shapes: (..., in_features) -> (..., out_features).
     Notebook: 12_fast_generation.
@@ -30,21 +33,45 @@ class Linear(nn.Linear):
 
 def linear(x, weight, bias):
     """The product of `Linear`, for weights (out_features, in_features) and a bias (out_features) or None."""
-    out_features, in_features = weight.shape
-    num_rows = x.numel() // in_features
-    if num_rows > FEW_ROWS or not x.is_cpu or x.dtype != torch.float32 or torch.compiler.is_compiling():
+    num_rows = x.numel() // weight.shape[1]
+    ours = x.is_cpu and x.dtype == torch.float32 and 1 <= num_rows <= FEW_ROWS
+    if not ours or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return F.linear(x, weight, bias)
+    if num_rows > 1:
+        return sliced(x, weight, bias)
+    kind = (*weight.shape, weight.is_contiguous(), torch.get_num_threads())
+    if kind not in _quicker:
+        _quicker[kind] = quicker_of((F.linear, sliced), x, weight, bias)
+    return _quicker[kind](x, weight, bias)
+
+
+@torch.no_grad()
+def quicker_of(ways, x, weight, bias, rounds=3):
+    """Return the way to multiply that had the shortest time, tried in turn so that a noisy moment hits all."""
+    shortest = dict.fromkeys(ways, float("inf"))
+    for _ in range(rounds):
+        for way in ways:
+            start = time.perf_counter()
+            way(x, weight, bias)
+            shortest[way] = min(shortest[way], time.perf_counter() - start)
+    return min(shortest, key=shortest.get)
+
+
+def sliced(x, weight, bias):
+    """`F.linear` with the weights cut into slices, at least one for each processor, that all read at once."""
+    out_features, in_features = weight.shape
+    rows = x.reshape(-1, in_features)
     num_threads = torch.get_num_threads()
     if weight.is_contiguous():  # stored output by output: each slice makes some of the outputs
         num_slices = _num_slices(out_features, num_threads)
-        columns = x.reshape(num_rows, in_features).t().expand(num_slices, -1, -1)
+        columns = rows.t().expand(num_slices, -1, -1)
         y = torch.bmm(weight.view(num_slices, -1, in_features), columns)  # (slices, out / slices, rows)
         y = y.flatten(0, 1).t()
         y = y if bias is None else y + bias
     else:  # stored input by input, as OpenAI does: each slice sums over some of the inputs
         num_slices = _num_slices(in_features, num_threads)
-        rows = x.reshape(num_rows, num_slices, -1).transpose(0, 1)
-        sums = torch.bmm(rows, weight.t().view(num_slices, -1, out_features)).unbind()  # each (rows, out)
+        parts = rows.reshape(len(rows), num_slices, -1).transpose(0, 1)
+        sums = torch.bmm(parts, weight.t().view(num_slices, -1, out_features)).unbind()  # each (rows, out)
         y = reduce(torch.add, sums if bias is None else (bias, *sums))
     return y.reshape(*x.shape[:-1], out_features)
 

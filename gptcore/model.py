@@ -5,8 +5,8 @@ configuration's `context_length`.
 
     token ids -> token + position embedding -> n_layers x TransformerBlock -> LayerNorm -> out_head -> logits
 
-Every module draws its random initial weights in the order in which its __init__ names its layers,
-so one seed gives one model.
+Every module initialises its layers in the order in which its `__init__` creates them, so a seed determines
+the model.
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2).
 Other people's names for the same things:
@@ -37,7 +37,7 @@ class LayerNorm(nn.Module):
 
         scale * (x - mean) / sqrt(variance + eps) + shift
 
-    The variance divides by `emb_dim`, not by `emb_dim - 1`: OpenAI's weights were trained so.
+    The variance divides by `emb_dim`, not by `emb_dim - 1`: OpenAI's weights were trained that way.
 
     Shapes: (..., emb_dim) -> (..., emb_dim), each vector by itself.
     Raises: TypeError or ValueError when the input is not floating point with `emb_dim` features.
@@ -130,7 +130,7 @@ class MultiHeadAttention(nn.Module):
                 f"expected (batch, num_tokens, {self.d_in}) with at most {self.context_length} tokens, "
                 f"got {tuple(x.shape)}; crop the text or raise context_length"
             )
-        queries, keys, values = (self._split_heads(W(x)) for W in (self.W_query, self.W_key, self.W_value))
+        queries, keys, values = (self.split_heads(W(x)) for W in (self.W_query, self.W_key, self.W_value))
         if remember is not None:
             keys, values = remember(keys, values)  # and those of all tokens before them, from a KVCache
         num_new, num_seen = queries.shape[2], keys.shape[2]
@@ -147,8 +147,9 @@ class MultiHeadAttention(nn.Module):
         )
         return self.out_proj(context.transpose(1, 2).flatten(2))  # heads side by side: (batch, num_tokens, d_out)
 
-    def _split_heads(self, x):
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (batch, num_heads, num_tokens, head_dim)
+    def split_heads(self, x):
+        """Cut each vector into heads: (batch, num_tokens, d_out) -> (batch, num_heads, num_tokens, head_dim)."""
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):
@@ -213,6 +214,7 @@ class GPTModel(nn.Module):
         "stories" (a small model that ships with gptcore), or a folder with config.json and model.safetensors
         as transformers writes them.
 
+        Warns, before it takes them, of the time and memory of those larger than "gpt2".
         Raises: ConnectionError without a network; ValueError, before anything is loaded, for what does not fit.
         Notebook: 11_gpt2_weights.
         """

@@ -8,10 +8,13 @@ Source: Radford et al. 2019 (GPT-2); names as the Hugging Face hub's checkpoints
 Notebook: 11_gpt2_weights.
 """
 
+import contextlib
 import errno
 import json
+import os
 import urllib.error
 import urllib.request
+import warnings
 from pathlib import Path
 
 import torch
@@ -27,7 +30,13 @@ HUB_MODELS = {  # name: (repository on the hub, the revision that this module wa
     "gpt2-large": ("openai-community/gpt2-large", "32b71b12589c2f8d625668d2335a01cac3249519"),
     "gpt2-xl": ("openai-community/gpt2-xl", "15ea56dee5df4983c59b2538573817e1667135e2"),
 }
-STORY_MODEL = Path(__file__).parent / "data" / "stories"  # trained by this project, ships with it
+GIGABYTES = {  # of the models larger than "gpt2", the smallest first: (to fetch, in memory with PyTorch)
+    "gpt2-medium": (1.5, 1.7),
+    "gpt2-large": (3.2, 3.3),
+    "gpt2-xl": (6.4, 6.5),
+}
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # holds a number of bytes, or "max"
+STORY_MODEL = Path(__file__).parent / "stories"  # trained by this project, ships with it
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 PARTS_FILE = "model.safetensors.index.json"  # of a large model: which of several files holds which tensor
 
@@ -109,16 +118,17 @@ def _fetch(name):
     def files(**options):
         return [hf_hub_download(repository, file, revision=revision, **options) for file in (CONFIG_FILE, WEIGHTS_FILE)]
 
-    try:
-        return Path(files(local_files_only=True)[0]).parent
-    except errors.LocalEntryNotFoundError:
-        pass  # not fetched yet
+    with contextlib.suppress(errors.LocalEntryNotFoundError):  # not fetched yet
+        folder = Path(files(local_files_only=True)[0]).parent
+        _warn_of_size(name, is_fetched=True)
+        return folder
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)  # a broken line is taken up again without pages about it
+    logging.set_verbosity(logging.CRITICAL)  # an interrupted download resumes; hide the library's pages about it
     try:
         if constants.HF_HUB_OFFLINE:
             raise ConnectionError("HF_HUB_OFFLINE is set")
         _reach(constants.ENDPOINT)
+        _warn_of_size(name, is_fetched=False)
         return Path(files()[0]).parent
     except (OSError, *failures) as error:
         raise ConnectionError(
@@ -127,6 +137,34 @@ def _fetch(name):
         ) from None
     finally:
         logging.set_verbosity(verbosity)
+
+
+def _warn_of_size(name, is_fetched):
+    """Warn of a large model's time and memory before it takes them.
+
+    No error: the file is memory-mapped, so with too little memory it works, but reads the disk for every token.
+    """
+    if name not in GIGABYTES:
+        return
+    to_fetch, needed = GIGABYTES[name]
+    memory = _memory_of_machine()
+    fetches = f"fetches {to_fetch} GB ({to_fetch * 8000 / 100 / 60:.0f} minutes at 100 Mbit/s) and "
+    words = f"{name!r} {'' if is_fetched else fetches}needs {needed} GB of memory, all of it for every token"
+    if memory < needed:
+        words += f"; this machine has {memory:.1f} GB, so it would read the disk again for every token"
+    smaller = [*GIGABYTES][: [*GIGABYTES].index(name)]
+    instead = next((other for other in reversed(smaller) if GIGABYTES[other][1] <= memory), "gpt2")
+    warnings.warn(f'{words}. Smaller: GPTModel.from_pretrained("{instead}").', stacklevel=2)
+
+
+def _memory_of_machine():
+    """Return the GB that this machine or container has; infinity where the system does not say, as on Windows."""
+    sizes = [float("inf")]
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(ValueError, OSError):
+        sizes.append(int(CONTAINER_LIMIT.read_text()))
+    return min(sizes) / 1e9
 
 
 def _reach(address):
@@ -206,8 +244,8 @@ def open_tensors(path):
             return {name.removeprefix(PREFIX): file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         size = path.stat().st_size
-        mend = "restore it with `git checkout -- gptcore/data`" if path.parent == STORY_MODEL else "fetch it again"
-        raise ValueError(f"{path} ({size:,} bytes) is damaged or broken off ({error}); {mend}") from None
+        mend = "restore it with `git checkout -- gptcore/stories`" if path.parent == STORY_MODEL else "fetch it again"
+        raise ValueError(f"{path} ({size:,} bytes) is damaged or truncated ({error}); {mend}") from None
 
 
 def check_tensors(tensors, cfg, is_tied, path):

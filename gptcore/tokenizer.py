@@ -82,7 +82,7 @@ def encoding_from(name, ranks_file, sha256):
 
 def read_ranks(path, expected_sha256):
     """Return {token bytes: rank} from lines of "base64-bytes rank", after comparing the file's checksum."""
-    mend = "restore it with `git checkout -- gptcore/data`, or install gptcore again"
+    mend = f"restore it with `git checkout -- gptcore/{path.parent.name}`, or install gptcore again"
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """The one training loop, used by every notebook that trains.
 
-Notebooks: 02_layer_norm, 03_activations, 04_feed_forward, 07_transformer_block, 10_why_training_matters.
+Notebooks: 02_layer_norm to 05_shortcut_connections, 07_transformer_block, 10_why_training_matters.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gptcore.checks import check_count
 
-PIECES_AT_A_TIME = 32  # keeps the logits of a large vocabulary small
+BATCH_SIZE = 32  # keeps the logits of a large vocabulary small
 
 
 def next_token_loss(logits, targets):
@@ -70,8 +70,8 @@ def mean_loss(model, token_ids, context_length):
     model.eval()
     try:
         losses = [
-            next_token_loss(model(some), wanted).item() * len(some)
-            for some, wanted in zip(inputs.split(PIECES_AT_A_TIME), targets.split(PIECES_AT_A_TIME), strict=True)
+            next_token_loss(model(batch), batch_targets).item() * len(batch)
+            for batch, batch_targets in zip(inputs.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
         ]
     finally:
         model.train(was_training)
@@ -95,7 +95,7 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
     # Here and not above: in a notebook tqdm brings ipywidgets, which `import gptcore` does without.
     from tqdm.auto import trange
 
-    # tqdm's own variable, but its notebook bar does not heed it
+    # tqdm's own variable, which its notebook bar ignores
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)  # all parameters in one operation

@@ -304,6 +304,37 @@ FAULTS = {
             "\n    return FLOP",
         ),
     },
+    "test_trace.py::test_attention_weights_make_what_the_attention_layer_gives": {
+        "weights that were not divided by the root of head_dim": (
+            "trace",
+            "queries @ keys.mT / keys.shape[-1] ** 0.5",
+            "queries @ keys.mT",
+        ),
+        "weights that hide the token itself, too": (
+            "trace",
+            "triu(1)",
+            "triu(0)",
+        ),
+    },
+    "test_trace.py::test_a_patch_equals_a_model_whose_stream_is_changed_by_hand": {
+        "a patch that goes through its own block once more": (
+            "trace",
+            "for block in model.trf_blocks[depth:]",
+            "for block in model.trf_blocks[max(depth - 1, 0) :]",
+        ),
+        "a patch of the whole stream": (
+            "trace",
+            "x[places, places] = other[name][0]",
+            "x[:, places] = other[name][0]",
+        ),
+    },
+    "test_stories.py::test_losses_by_kind_are_those_of_each_token_counted_by_hand": {
+        "every name counts as one that came before": (
+            "stories/trial",
+            "_AGAIN if name in _WORD.findall(before) else _NEW",
+            "_AGAIN",
+        ),
+    },
 }
 
 PLAIN = ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--disable-plugin-autoload"]

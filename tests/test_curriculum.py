@@ -16,11 +16,11 @@ ROWS = {
     "C09": ("biased variance", ["02"]),
     "C10": ("layer norm against batch norm", ["02"]),
     "C11": ("training with and without layer norm, pre against post", ["02", "07", "10"]),
-    "C12": ("bias and variance, the other sense", ["02", "10"]),
+    "C12": ("bias and variance, the other sense", ["10"]),
     "C13": ("ReLU against GELU", ["03"]),
     "C14": ("dead units", ["03"]),
     "C15": ("exact GELU against its tanh form", ["03"]),
-    "C16": ("SwiGLU and its width", ["03", "04"]),
+    "C16": ("SwiGLU and its width", ["04"]),
     "C17": ("the feed-forward layer and its expansion", ["04"]),
     "C18": ("feed-forward alone, attention together", ["04", "06"]),
     "C19": ("shortcuts and gradients", ["05"]),
@@ -36,6 +36,16 @@ ROWS = {
     "C29": ("an untrained model writes gibberish", ["09"]),
     "C30": ("training makes text coherent", ["10"]),
     "C31": ("the same class holds published weights", ["11"]),
+    "C32": ("when it was learned: a smooth loss hides a jump", ["13"]),
+    "C33": ("where it sits: one vector of another story", ["13"]),
+    "C34": ("the stream read through the output head, and misread", ["13"]),
+    "C35": ("a trace, equal to the model to the last bit", ["13"]),
+    "C36": ("a part cut out of a trained model", ["02", "03", "04", "05", "06", "07", "13"]),
+    "C37": ("what it is not: no induction heads, other heads in another model", ["13"]),
+    "C38": (
+        "the learner's own parts, put together, load the shipped weights and write the same story, token for token",
+        ["14"],
+    ),
 }
 PLACES = [(row, number) for row, (_, numbers) in ROWS.items() for number in numbers]
 

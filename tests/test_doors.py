@@ -8,10 +8,10 @@ import tomllib
 
 import nbformat
 import pytest
-from make_doors import LESSONS, PLACES, ROOT, SOLUTIONS, TEXTS, VERSION, address, with_address, with_doors
 
 import gptcore
-from gptcore import bootstrap
+from gptcore.tools import bootstrap
+from gptcore.tools.make_doors import LESSONS, PLACES, ROOT, SOLUTIONS, TEXTS, VERSION, address, with_address, with_doors
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXERCISES = [ROOT / "notebooks" / "exercises" / path.name for path in SOLUTIONS]
@@ -36,7 +36,7 @@ def test_all_name_the_same_address_and_version():
 
 
 def test_another_address_goes_everywhere(monkeypatch):
-    monkeypatch.setattr("make_doors.address", lambda: "some-school/gpt.course")
+    monkeypatch.setattr("gptcore.tools.make_doors.address", lambda: "some-school/gpt.course")
     for name in TEXTS:
         changed = with_address((ROOT / name).read_text(encoding="utf-8"))
         assert address() not in changed.replace("%2F", "/"), name
@@ -60,7 +60,7 @@ def test_no_address_is_left_out():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if tracked.returncode:
         pytest.skip("not a clone: git does not say which files are the project's")
-    own = {"pyproject.toml", "tests/notebooks/make_doors.py", *TEXTS}
+    own = {"pyproject.toml", "gptcore/tools/make_doors.py", *TEXTS}
     own |= {path.relative_to(ROOT).as_posix() for path in LESSONS + SOLUTIONS + EXERCISES}
     for name in set(tracked.stdout.splitlines()) - own:
         text = (ROOT / name).read_bytes().decode(errors="ignore")
@@ -80,7 +80,7 @@ def test_nobody_is_sent_to_a_strangers_package():
 
 
 def test_a_malformed_address_is_refused():
-    command = [sys.executable, ROOT / "tests" / "notebooks" / "make_doors.py", "https://github.com/a/b"]
+    command = [sys.executable, ROOT / "gptcore" / "tools" / "make_doors.py", "https://github.com/a/b"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 1 and "NAME/REPOSITORY" in finished.stderr
 

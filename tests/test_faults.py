@@ -6,6 +6,7 @@ Each time: a clear message, nothing lost, and the second try works.
 import http.server
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,8 @@ from lab_in_chromium import SLOW_START, wait_for_answer
 from make_outputs import execute
 from nbclient.exceptions import DeadKernelError
 
-from gptcore import GPTModel, bootstrap, pretrained
+from gptcore import GPTModel, pretrained
+from gptcore.tools import bootstrap
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"vocab_size": 61, "context_length": 12, "emb_dim": 64, "n_heads": 4, "n_layers": 2, "drop_rate": 0.0}
@@ -224,7 +226,7 @@ def test_a_damaged_file_of_the_package_says_how_to_mend_it(tmp_path, monkeypatch
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((pretrained.STORY_MODEL / name).read_bytes()[:3000])
     monkeypatch.setattr(pretrained, "STORY_MODEL", tmp_path)
-    with pytest.raises(ValueError, match=r"model\.safetensors .* is damaged .*git checkout -- gptcore/data"):
+    with pytest.raises(ValueError, match=r"model\.safetensors .* is damaged .*git checkout -- gptcore/stories"):
         GPTModel.from_pretrained("stories")
 
 
@@ -288,8 +290,8 @@ class TestSetUp:
     @pytest.fixture
     def project(self, tmp_path):
         project = tmp_path / "project"
-        (project / "gptcore").mkdir(parents=True)
-        (project / "gptcore" / "bootstrap.py").write_bytes((ROOT / "gptcore" / "bootstrap.py").read_bytes())
+        (project / "gptcore" / "tools").mkdir(parents=True)
+        shutil.copy(bootstrap.__file__, project / "gptcore" / "tools")
         (project / "pyproject.toml").write_text("")
         (project / "requirements.txt").write_text("torch==1.0\njupyter==1.0\npytest==1.0\n")
         for name in ("torch", "jupyter", "pytest"):
@@ -300,7 +302,7 @@ class TestSetUp:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(project), "PIP_CONFIG_FILE": os.devnull}
         offline |= {"https_proxy": "http://127.0.0.1:9"}  # PyTorch's own index is not to be asked
         return subprocess.Popen(
-            [sys.executable, project / "gptcore" / "bootstrap.py", "test"],
+            [sys.executable, project / "gptcore" / "tools" / "bootstrap.py", "test"],
             env=os.environ | offline,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,5 +1,6 @@
 """The sliced product against PyTorch's own, for every number of rows and both ways to store a matrix."""
 
+import time
 from unittest import mock
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from gptcore.linear import FEW_ROWS, Linear, _num_slices
+from gptcore import linear as module
+from gptcore.linear import FEW_ROWS, Linear, _num_slices, linear, quicker_of, sliced
 
 sizes = st.integers(1, 70)
 
@@ -23,9 +25,11 @@ def test_equals_pytorch(data, in_features, out_features, batch, num_tokens, bias
         layer.weight = nn.Parameter(layer.weight.detach().t().contiguous().t())
     num_threads = data.draw(st.integers(1, 4))
     for x in (torch.randn(batch, num_tokens, in_features), torch.randn(num_tokens, in_features)):
+        wanted = F.linear(x, layer.weight, layer.bias)
         with mock.patch("torch.get_num_threads", return_value=num_threads):
-            found = layer(x)
-        torch.testing.assert_close(found, F.linear(x, layer.weight, layer.bias), atol=2e-6, rtol=2e-6)
+            torch.testing.assert_close(sliced(x, layer.weight, layer.bias), wanted, atol=2e-6, rtol=2e-6)
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x), wanted, atol=2e-6, rtol=2e-6)
     with pytest.raises(RuntimeError):
         layer(torch.randn(2, in_features + 1))
 
@@ -38,8 +42,37 @@ def test_the_gradient_is_the_same(stored_by_input):
         layer.weight = nn.Parameter(layer.weight.detach().t().contiguous().t())
     x = torch.randn(2, 3, 24, requires_grad=True)
     wanted = torch.autograd.grad(F.linear(x, layer.weight, layer.bias).square().sum(), [x, *layer.parameters()])
-    found = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
+    found = torch.autograd.grad(sliced(x, layer.weight, layer.bias).square().sum(), [x, *layer.parameters()])
     torch.testing.assert_close(found, wanted)
+
+
+def slow(x, weight, bias):
+    time.sleep(0.01)
+    return F.linear(x, weight, bias)
+
+
+@torch.no_grad()
+def test_the_quicker_way_is_found_once_for_each_kind_of_product_and_kept(monkeypatch):
+    x, weight = torch.randn(1, 8), torch.randn(6, 8)
+    assert quicker_of((slow, F.linear), x, weight, None) is quicker_of((F.linear, slow), x, weight, None) is F.linear
+    tried = []
+
+    def pretend(ways, x, weight, bias):
+        tried.append(len(x))
+        return slow
+
+    monkeypatch.setattr(module, "_quicker", {})
+    monkeypatch.setattr(module, "quicker_of", pretend)
+    for num_rows in (1, 1, 2, FEW_ROWS, FEW_ROWS + 1):
+        linear(torch.randn(num_rows, 8), weight, None)
+    linear(x, weight.t().contiguous().t(), None)
+    linear(x, weight[:4].clone(), None)
+    assert tried == [1, 1, 1]  # the first product of one row, the first with weights in the other order, of other size
+    assert linear(x.double(), weight.double(), None).dtype == torch.float64  # not ours
+
+
+def test_no_rows_are_no_trouble():
+    assert Linear(8, 6)(torch.randn(2, 0, 8)).shape == (2, 0, 6)
 
 
 def test_draws_the_same_numbers_as_pytorch():

@@ -9,7 +9,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from wheels import WHEELS, pinned, pins, pythons, tags_of, targets
 
-from gptcore import bootstrap
+from gptcore.tools import bootstrap
 
 ROOT = Path(__file__).parents[1]
 NOTED = json.loads(WHEELS.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gptcore import bootstrap
+from gptcore.tools import bootstrap
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,40 +29,58 @@ def test_importing_gptcore_brings_nothing_to_draw_with():
     )
 
 
+def test_what_runs_the_notebooks_leaves_pytorch_to_their_kernels():
+    """It would take 150 MB of a small machine, and be there before conftest.py says how many threads it may use."""
+    finished = run(
+        *(sys.executable, "-c", "import conftest, make_outputs, sys; print('torch' in sys.modules)"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gptcore" / "tools")])},
+    )
+    assert finished.stdout == "False\n", finished.stdout + finished.stderr
+
+
 def test_the_core_prints_nothing_and_does_not_import_viz():
     for path in (ROOT / "gptcore").glob("*.py"):
         source = path.read_text(encoding="utf-8")
         assert "gptcore.viz" not in source, path
-        if path.stem != "bootstrap":
-            calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-            assert not any(isinstance(func, ast.Name) and func.id in ("print", "eval", "exec") for func in calls), path
+        calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        assert not any(isinstance(func, ast.Name) and func.id in ("print", "eval", "exec") for func in calls), path
 
 
-def test_no_module_imports_one_that_imports_it():
-    """Wherever an import stands, also inside a function."""
+# Whom each room may look at besides itself; what a learner studies, the files of gptcore itself, stands alone.
+ROOMS = {"": set(), "stories": {""}, "viz": {""}, "exercises": {""}, "tools": {""}}
+
+
+def room(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else ""
+
+
+def test_imports_point_one_way():
+    """Wherever an import stands, also inside a function: from room to room as ROOMS says, and never in a circle."""
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in (ROOT / "gptcore").rglob("*.py")
     }
+    assert {room(name) for name in modules} == set(ROOMS)
     uses = {name: set() for name in modules}
     for name, path in modules.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 inside = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
                 uses[name] |= inside or {node.module} & modules.keys()
-    # A package's own module only gathers what stands in it.
+    # A package's own module only gathers what is in it, and gptcore's the stories, too.
     packages = {name for name, path in modules.items() if path.name == "__init__.py"}
     order = TopologicalSorter({name: used - packages for name, used in uses.items() if name not in packages})
     assert len([*order.static_order()]) == len(modules) - len(packages)
-    core = {name for name in uses if name.count(".") == 1} - packages
-    for name in core:
-        assert all(used in core for used in uses[name] - {"gptcore"}), f"{name} imports what is made of it"
+    for name in uses.keys() - {"gptcore"}:
+        others = {room(used) for used in uses[name]} - {room(name)}
+        assert others <= ROOMS[room(name)], f"{name} imports from {', '.join(sorted(others - ROOMS[room(name)]))}"
 
 
 RUNS_WHAT_IT_IS_GIVEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 READS_PICKLE = {"torch.load", "torch.save", "np.load", "numpy.load"}
 RISKY_MODULES = {"pickle", "marshal", "shelve", "dill", "joblib", "subprocess", "ctypes"}
-SETS_UP = {"gptcore/bootstrap.py", "notebooks/teaching/make_exercises.py"}  # a person runs these, not a notebook
+A_PERSON_RUNS = ("gptcore/tools/", "notebooks/teaching/make_exercises.py")  # no notebook does
 
 
 def python_of_the_project():
@@ -78,7 +96,7 @@ def python_of_the_project():
 
 def test_nothing_runs_what_a_reader_types_or_a_file_brings():
     for name, source in python_of_the_project():
-        if name in SETS_UP:
+        if name.startswith(A_PERSON_RUNS):
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call):
@@ -151,14 +169,14 @@ class TestBootstrap:
 
     def test_without_a_known_command_it_says_how_to_use_it(self):
         for arguments in ([], ["tset"]):
-            finished = run(sys.executable, "gptcore/bootstrap.py", *arguments)
+            finished = run(sys.executable, "gptcore/tools/bootstrap.py", *arguments)
             assert finished.returncode == 1 and "bootstrap.py lab" in finished.stderr
 
     def test_a_failed_installation_says_why_and_is_not_taken_for_a_finished_one(self, copy):
         def first_words(**variables):
             settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": str(copy / "empty"), "no_proxy": "*"}
             finished = run(
-                *(sys.executable, copy / "gptcore" / "bootstrap.py", "test"),
+                *(sys.executable, copy / "gptcore" / "tools" / "bootstrap.py", "test"),
                 env={**os.environ, **settings, **variables},
             )
             assert finished.returncode == 1 and not (copy / ".venv" / "installed.sha256").exists()

@@ -9,17 +9,23 @@ import torch
 
 from gptcore import (
     GPTModel,
+    attention_weights,
     count_parameters,
     generate,
     get_story_tokenizer,
     get_tokenizer,
-    make_story_model,
+    losses_by_kind,
     mean_loss,
-    stories,
+    next_token_loss,
+    story_film,
     story_token_ids,
+    tell_story,
+    text_to_token_ids,
     write_stories,
 )
 from gptcore.pretrained import STORY_MODEL
+from gptcore.stories import ANIMALS, PEOPLE, make, make_film, tokenizer
+from gptcore.stories.film import FILM_FILE, Film
 
 WORD = re.compile(r"[A-Za-z]+")
 
@@ -51,7 +57,7 @@ def test_sentences_are_well_formed():
         for sentence in re.split(r'(?<=[.!?])"? ', text):
             assert sentence.lstrip('"')[0].isupper() or sentence.startswith(("said", "asked")), text
         assert not re.search(r"\bone \w+ were\b|\b(two|three|four|five|six) \w+ was\b", text), text
-        for name, (subject, _, their) in stories.PEOPLE.items():
+        for name, (subject, _, their) in PEOPLE.items():
             other = {"she": "he", "he": "she"}[subject]
             if re.search(rf"\b{name} could not find (his|her|its)", text):
                 assert f"{name} could not find {their} " in text and f" {other} " not in text
@@ -68,9 +74,9 @@ def test_the_tokenizer_splits_stories_as_gpt2_does_and_knows_every_text():
 
 
 def test_the_tokenizer_file_is_what_the_script_writes(tmp_path):
-    make_story_model.write_ranks(tmp_path / "stories.tiktoken")
-    assert (tmp_path / "stories.tiktoken").read_bytes() == stories.RANKS_FILE.read_bytes()
-    assert hashlib.sha256(stories.RANKS_FILE.read_bytes()).hexdigest() == stories.RANKS_SHA256
+    make.write_ranks(tmp_path / "stories.tiktoken")
+    assert (tmp_path / "stories.tiktoken").read_bytes() == tokenizer.RANKS_FILE.read_bytes()
+    assert hashlib.sha256(tokenizer.RANKS_FILE.read_bytes()).hexdigest() == tokenizer.RANKS_SHA256
 
 
 def test_ids_of_stories_begin_with_end_of_text():
@@ -91,12 +97,12 @@ class TestModel:
     def test_is_small_and_has_a_card(self, model):
         assert sum(path.stat().st_size for path in STORY_MODEL.iterdir()) <= 8e6
         card = (STORY_MODEL / "README.md").read_text(encoding="utf-8")
-        for word in ("MIT", "python -m gptcore.make_story_model", f"{count_parameters(model.cfg):,}", "nats", "steps"):
+        for word in ("MIT", "python -m gptcore.stories.make", f"{count_parameters(model.cfg):,}", "nats", "steps"):
             assert word in card, word
         assert json.loads((STORY_MODEL / "config.json").read_text())["model_type"] == "gpt2"
 
     def test_beats_the_bigram_table_on_stories_that_neither_has_seen(self, model):
-        training = story_token_ids(write_stories(20_000, make_story_model.TRAINING_SEED))
+        training = story_token_ids(write_stories(20_000, make.TRAINING_SEED))
         held_out = story_token_ids(write_stories(500, HELD_OUT_SEED))
         vocab_size = model.cfg["vocab_size"]
         counts = 0.01 * torch.ones(vocab_size, vocab_size)  # no pair is impossible; 1 would make the rival weaker
@@ -123,3 +129,73 @@ class TestModel:
         known = words_of(write_stories(20_000, HELD_OUT_SEED))
         assert len(spoken) > 80
         assert sum(word in known for word in spoken) >= 0.95 * len(spoken)
+
+
+@torch.no_grad()
+def test_losses_by_kind_are_those_of_each_token_counted_by_hand(model):
+    tokenizer = get_story_tokenizer()
+    sums = {"all tokens": [], "new names": [], "names again": []}
+    for story in write_stories(5, seed=3):
+        ids = story_token_ids([story])[:129]
+        pieces = [tokenizer.decode([token_id]) for token_id in ids.tolist()]
+        logits = model(ids[None, :-1])
+        for i in range(1, len(ids)):
+            loss = next_token_loss(logits[:, i - 1 : i], ids[None, i : i + 1]).item()
+            sums["all tokens"].append(loss)
+            whole_name = re.fullmatch(r" ?(\w+)", pieces[i]) and not re.match(r"\w", "".join(pieces[i + 1 : i + 2]))
+            if whole_name and (name := pieces[i].strip()) in {*PEOPLE, *ANIMALS}:
+                sums["names again" if name in WORD.findall("".join(pieces[:i])) else "new names"].append(loss)
+    measured = losses_by_kind(model, number=5)
+    assert measured == pytest.approx({kind: sum(losses) / len(losses) for kind, losses in sums.items()}, abs=1e-4)
+    assert not model.training and losses_by_kind(model.train(), number=5) == measured and model.training
+    model.eval()
+
+
+class TestFilm:
+    def test_is_small_and_says_at_each_moment_what_it_should(self):
+        film = story_film()
+        assert FILM_FILE.stat().st_size <= 600_000 and len(film.steps) >= 20
+        assert tuple(film.steps) == make_film.STEPS and tuple(film.prompts) == make_film.PROMPTS
+        for moment in range(len(film.steps)):
+            assert film.samples[moment].startswith(make_film.BEGINNING)
+            for prompt in range(3):
+                weights = film.attention(prompt, moment)
+                assert weights.triu(1).max() == 0
+                # each of up to 33 weights is rounded by at most half of 1/255
+                torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]), rtol=0, atol=33 / 510)
+                chances = [chance for _, chance in film.next_tokens(prompt, moment)]
+                assert chances == sorted(chances, reverse=True) and 0 < sum(chances) <= 1.0001
+
+    @torch.no_grad()
+    def test_its_last_moment_is_the_model_that_ships(self, model):
+        film, tokenizer = story_film(), get_story_tokenizer()
+        assert film.samples[-1] == tell_story(model, make_film.BEGINNING, make_film.SAMPLE_TOKENS)
+        for prompt, text in enumerate(film.prompts):
+            ids = text_to_token_ids("<|endoftext|>" + text, tokenizer)
+            assert "".join(film.tokens[prompt]) == "<|endoftext|>" + text
+            weights = attention_weights(model, ids)[:, 0]
+            torch.testing.assert_close(film.attention(prompt, -1), weights, rtol=0, atol=0.5 / 255 + 1e-4)
+            chances = model(ids)[0, -1].softmax(dim=-1)
+            for token_id, chance in film.next_tokens(prompt, -1):
+                assert chances[token_id].item() == pytest.approx(chance, rel=1e-3, abs=1e-6)
+        for kind, loss in losses_by_kind(model).items():
+            assert film.losses[kind][-1] == pytest.approx(loss, abs=2e-3)
+
+    def test_what_the_camera_saw_is_in_the_file(self, model, tmp_path):
+        camera = make_film.Camera()
+        torch.manual_seed(123)
+        for step, seen in enumerate((GPTModel(model.cfg), model)):
+            camera.look(seen, step)
+        camera.save(tmp_path / "film.safetensors")
+        film = Film(tmp_path / "film.safetensors")
+        assert film.steps == [0, 1] and film.losses["all tokens"][0] > 6.9 > 0.5 > film.losses["all tokens"][1]
+        torch.testing.assert_close(film.attention(1, 1), story_film().attention(1, -1), rtol=0, atol=1 / 255)
+        assert film.places(0).shape == (sum(map(len, film.words.values())), 2)
+
+    def test_the_training_is_watched_from_step_0_on_through_all_stages(self, monkeypatch):
+        monkeypatch.setattr(make, "NUM_TRAINING_STORIES", 20)
+        monkeypatch.setattr(make, "STAGES", ((2, 1e-3), (1, 1e-4)))
+        monkeypatch.setattr(make, "BATCH_SIZE", 1)
+        steps = []
+        make.train_story_model(lambda model, step: steps.append(step))
+        assert steps == [0, 1, 2, 3]

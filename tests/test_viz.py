@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from PIL import Image
 
 from gptcore import LayerNorm
-from gptcore.viz import diagrams, figure, plots, show_source, source, style
+from gptcore.viz import diagrams, drawings, figure, plots, show_source, source, style
 
 LABELS = {"title": "Growth", "xlabel": "step", "ylabel": "size (MB)"}
 
@@ -37,11 +38,23 @@ def test_a_figure_is_a_picture_with_alternative_text(shown):
     with figure('a "quoted" <alt>', size=(5, 2)) as ax:
         plots.lines(ax, [1, 2, 3], {"one": [1, 4, 9]}, **LABELS)
     (picture,) = shown
-    bundle = picture._repr_mimebundle_()
-    assert bundle["text/plain"] == 'a "quoted" <alt>'
+    bundle, metadata = picture._repr_mimebundle_()
+    assert bundle["text/plain"] == metadata["image/png"]["alt"] == 'a "quoted" <alt>'
+    assert bundle["image/png"] in bundle["text/html"] and metadata["image/png"]["width"] == 500
     assert html.escape('a "quoted" <alt>') in bundle["text/html"] and 'width="500"' in bundle["text/html"]
     kind, data = decoded(picture)
     assert kind == "image/png" and Image.open(io.BytesIO(data)).size == (5 * style.PICTURE_DPI, 2 * style.PICTURE_DPI)
+
+
+def test_a_figure_may_name_its_alternative_text(shown, monkeypatch, tmp_path):
+    (tmp_path / "02.toml").write_text('spread = "What the figure shows."\n')
+    monkeypatch.setattr(style, "TEXTS", tmp_path)
+    with figure("02.spread") as ax:
+        plots.lines(ax, [1, 2], {"one": [1, 2]}, **LABELS)
+    assert shown[0].alt == "What the figure shows."
+    for unknown in ("02.sprad", "77.spread"):
+        with pytest.raises(ValueError, match=f"{unknown}.*texts/{unknown[:2]}.toml has (spread|none)"):
+            style.alternative_text(unknown)
 
 
 def test_the_same_figure_has_the_same_bytes(shown):
@@ -175,3 +188,39 @@ def test_show_source_shows_what_is_there_now(shown):
     assert "F.layer_norm" in text
     with pytest.raises(TypeError):
         show_source(3)
+
+
+class TestDrawings:
+    @pytest.fixture
+    def ax(self):
+        return Figure().subplots()
+
+    def test_a_thread_is_drawn_for_each_word_that_is_looked_at_and_is_thicker_where_more(self, ax):
+        drawings.threads(ax, ["my", "red", "$5"], torch.tensor([0.7, 0.01, 0.29]), title="what is looked at")
+        assert [line.get_linewidth() for line in ax.lines] == [pytest.approx(0.8 + 8 * w) for w in (0.7, 0.29)]
+        assert [text.get_text() for text in ax.texts] == ["0.70", "0.29", "my", "red", "$5"]
+
+    def test_squares_have_the_areas_that_they_stand_for(self, ax):
+        drawings.squares(ax, {"small": 1, "large": 100}, title="sizes")
+        assert [bar.get_width() * bar.get_height() for bar in ax.patches] == pytest.approx([0.01, 1.0])
+
+    def test_units_add_up_to_the_thick_line(self, ax):
+        parts = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+        drawings.sum_of_units(ax, torch.tensor([0.0, 1.0]), parts, title="sum", offset=1.0)
+        total, *units = [line.get_ydata().tolist() for line in ax.lines]
+        assert (total, units) == ([2.0, 6.0], [[0.0, 2.0], [1.0, 3.0]])
+
+    def test_layer_norm_lands_on_the_circle(self, ax):
+        rows = [[1.0, 2.0, 6.0], [-3.0, 0.0, 1.0]]
+        drawings.norm_circle(ax, rows, title="circle")
+        arrows = [text for text in ax.texts if isinstance(text, Annotation)]
+        for row, arrow in zip(rows, arrows[1::2], strict=True):  # of each row's two arrows the one along the floor
+            x, y = arrow.xy[0], arrow.xy[1] / 0.4
+            normalised = torch.nn.functional.layer_norm(torch.tensor(row), (3,))
+            assert x**2 + y**2 == pytest.approx(3)
+            assert x == pytest.approx((normalised[1] - normalised[0]).item() / 2**0.5, abs=1e-4)
+
+    def test_each_part_has_a_side_street(self, ax):
+        drawings.side_streets(ax, ["attention", "feed-forward"], title="the stream")
+        said = [text.get_text() for text in ax.texts]
+        assert [said.count(word) for word in ("attention", "feed-forward", "reads", "adds", "+")] == [1, 1, 2, 2, 2]

@@ -43,6 +43,8 @@ def explore(model, capsys):
     def show(name):
         function = getattr(widgets, name)
         arguments = [model] if "model" in inspect.signature(function).parameters else []
+        if name == "cut_explorer":  # which asks what the model knows of the stories
+            arguments = [gptcore.GPTModel.from_pretrained("stories")]
         assert function(*arguments) is None, "Out[] would keep it"
         return next(reversed(live._shown.values()))
 
@@ -71,6 +73,7 @@ def test_has_a_picture_for_readers_without_a_kernel(name, explore):
 SAID = re.compile(r'<p( [^>]*)?>(?!<strong>).*?</p>|<caption>.*?</caption>|alt="[^"]*"', re.DOTALL)
 ACTS_ONLY_WITH = {
     ("ablation_explorer", "head"): {"part": "head"},
+    ("cut_explorer", "head"): {"part": "head"},
     ("activation_explorer", "value"): {"function": "SwiGLU gate"},
 }
 
@@ -181,6 +184,10 @@ def test_leaves_the_notebooks_random_numbers_alone(name, explore):
     ("ablation_explorer", "text", "x" * 401, "the text has 401 characters; 400 fit here"),
     ("ablation_explorer", "text", " a" * 40, "40 tokens are more than context_length=32"),
     ("generation_explorer", "prompt", "x" * 401, "the prompt has 401 characters; 400 fit here"),
+    ("lens_explorer", "text", "", "text is empty"),
+    ("lens_explorer", "text", " a" * 41, "the text has 41 tokens; 40 fit here"),
+    ("patch_explorer", "other", "Tom", "tokens; they need the same number"),
+    ("cut_explorer", "text", "x" * 401, "the text has 401 characters; 400 fit here"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said_and_the_last_good_view_stays(name, control, value, problem, explore):
     explorer = explore(name)
@@ -194,7 +201,16 @@ def test_what_cannot_be_is_said_and_the_last_good_view_stays(name, control, valu
 
 
 @pytest.mark.parametrize(
-    "name", ["token_explorer", "attention_explorer", "generation_explorer", "sampling_explorer", "ablation_explorer"]
+    "name",
+    [
+        "token_explorer",
+        "attention_explorer",
+        "generation_explorer",
+        "sampling_explorer",
+        "ablation_explorer",
+        "lens_explorer",
+        "cut_explorer",
+    ],
 )
 def test_what_is_typed_is_shown_as_text(name, explore):
     explorer = explore(name)
@@ -306,6 +322,17 @@ def test_attention_explorer_is_causal_only_with_the_mask(explore):
         assert float(re.search(r"future: (\d+)%", explorer.words)[1]) > 20
 
 
+def test_attention_explorer_shows_a_trained_head_that_fetches(explore):
+    widgets.attention_explorer("the cat", trained=gptcore.GPTModel.from_pretrained("stories"))
+    explorer = next(reversed(live._shown.values()))
+    explorer.controls["block"].value = 3
+    explorer.controls["head"].value = 1
+    explorer.controls["text"].value = 'The cat had a red hat, and now it was gone. "Please help me to find my'
+    assert "0.99, to ␣hat" in explorer.words and "on the future: 0%" in explorer.words
+    explorer.controls["block"].value = None
+    assert "the sentence has 20 tokens; 10 fit" in explorer._problem.value
+
+
 def test_attention_without_scaling_prefers_one(explore):
     explorer = explore("attention_explorer")
 
@@ -371,7 +398,10 @@ def test_sampling_explorer_shows_the_probabilities_that_are_drawn_from(model, ex
         explorer.controls["temperature"].value, explorer.controls["top_k"].value = temperature, top_k
         kept = logits.topk(top_k or len(logits)).values
         share = 1.0 if temperature == 0 else (kept / temperature).softmax(dim=-1)[0].item()
-        assert f"{count} tokens can come next" in explorer.words and f"{100 * share:.0f}%" in explorer.words
+        assert (
+            f"{count} token{'s' * (count > 1)} can come next" in explorer.words
+            and f"{100 * share:.0f}%" in explorer.words
+        )
     before = explorer.words
     again = next(part for part in explorer.children[0].children if getattr(part, "description", "") == "Draw again")
     again.click()
@@ -396,7 +426,6 @@ def test_what_is_switched_off_is_off_and_only_inside(model):
 
     att = block.att(block.norm1(x))
     expected = {
-        "nothing": whole,
         "attention": finish(x + block.ff(block.norm2(x))),
         "feed-forward": finish(x + att),
         "shortcut": finish(att + block.ff(block.norm2(att))),
@@ -441,13 +470,16 @@ def test_the_training_view_looks_first_last_and_between(hidden, capsys, monkeypa
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     if hidden:
         monkeypatch.setenv("TQDM_DISABLE", "1")
-    answers = iter([(3.0, "a"), (2.0, "<b>"), (1.0, "c")])
+    answers = iter([({"all": 3.0}, "a"), ({"all": 2.0}, "<b>"), ({"all": 1.0}, "c")])
     view = TrainingView(11, look=lambda: next(answers), num_looks=3)
     for step in range(1, 12):
         view([4.0] * step)
         if step == 7 and not hidden:
-            assert "validation loss 2.00" in view._page.value and "&lt;b&gt;" in view._page.value
-    assert (view.steps, view.validation, view.samples) == ([1, 6, 11], [3.0, 2.0, 1.0], ["a", "<b>", "c"])
+            assert (
+                "After step 6, loss on unseen stories: all 2.00." in view._page.value
+                and "&lt;b&gt;" in view._page.value
+            )
+    assert (view.steps, view.losses, view.samples) == ([1, 6, 11], {"all": [3.0, 2.0, 1.0]}, ["a", "<b>", "c"])
     assert (view._page is None) is hidden
 
 
@@ -476,3 +508,48 @@ def test_a_live_figure_needs_labels():
         figure = live.LiveFigure("Nothing.")
         figure.axes.set_title("t")
         figure.reading("nothing")
+
+
+@pytest.fixture(scope="module")
+def stories():
+    return gptcore.GPTModel.from_pretrained("stories")
+
+
+def shown(name, *arguments):
+    getattr(widgets, name)(*arguments)
+    return next(reversed(live._shown.values()))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("part", "block", "head", "weights"),
+    [
+        ("head", 3, 2, lambda block: block.att.out_proj.weight[:, 64:96]),
+        ("attention", 1, 0, lambda block: (block.att.out_proj.weight, block.att.out_proj.bias)),
+        ("feed-forward", 0, 0, lambda block: (block.ff.layers[2].weight, block.ff.layers[2].bias)),
+    ],
+)
+def test_the_cut_explorer_shows_what_a_model_changed_by_hand_says(part, block, head, weights, stories, capsys):
+    explorer = shown("cut_explorer", stories)
+    explorer.controls["block"].value, explorer.controls["head"].value = block, head
+    explorer.controls["part"].value = part
+    by_hand = gptcore.GPTModel.from_pretrained("stories")
+    by_hand = type(by_hand)(by_hand.cfg).eval()
+    by_hand.load_state_dict(stories.state_dict())
+    for each in (changed,) if isinstance(changed := weights(by_hand.trf_blocks[block]), torch.Tensor) else changed:
+        each.zero_()
+    tokenizer = gptcore.get_story_tokenizer()
+    ids = gptcore.text_to_token_ids(explorer.controls["text"].value, tokenizer)
+    chance = by_hand(ids)[0, -1].softmax(dim=-1)[tokenizer.encode(" ball")[0]].item()
+    losses = gptcore.losses_by_kind(by_hand, 6)
+    cut = explorer.words.split("Without ")[1]
+    assert f"loss {losses['all tokens']:.2f}, on names again {losses['names again']:.2f}" in cut
+    assert float(re.search(r"ball ([\d.e-]+)%", cut)[1]) == pytest.approx(100 * chance, rel=0.05, abs=0.5)
+
+
+def test_the_lens_explorer_ends_with_what_the_model_says(stories, capsys):
+    text, tokenizer = "<|endoftext|>One day Anna", gptcore.get_story_tokenizer()
+    explorer = shown("lens_explorer", stories, text, tokenizer)
+    logits = stories(gptcore.text_to_token_ids(text, tokenizer))
+    said = tokenizer.decode([logits[0, -1].argmax().item()]).replace(" ", "␣")
+    assert explorer.words.rsplit(", ", 1)[1].startswith(said)

@@ -14,7 +14,7 @@ from packaging import tags
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from gptcore import bootstrap
+from gptcore.tools import bootstrap
 
 ROOT = Path(__file__).parents[1]
 WHEELS = ROOT / "tests" / "wheels.json"

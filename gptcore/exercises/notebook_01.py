@@ -1,86 +1,106 @@
-"""Checks and hints for notebook 01, configuration and shapes."""
+"""The exercises of notebook 01, configuration and shapes."""
 
 import math
+from functools import partial
 
 import torch
 
 from gptcore.accounting import count_parameters
 from gptcore.config import GPT_CONFIG_124M, validate_config
-from gptcore.exercises.checking import Wrong, as_number, call, check_function, check_tuple, exercise, show
+from gptcore.exercises.checking import (
+    Wrong,
+    as_bool,
+    as_number,
+    call_all,
+    check_function,
+    check_tuple,
+    each_mistake,
+    exercise,
+    function,
+    show,
+    values,
+)
 from gptcore.model import GPTModel
 
-
-@exercise(
+values(
     "01.1",
+    (2_362_368, 2_359_296),
+    mistakes={
+        "The other way round: first the count with bias, then the one without.": (2_359_296, 2_362_368),
+        "Your bias has one number for each input. It has one for each output.": (2_360_064, 2_359_296),
+        "Your bias has a number for each input and each output. It has one for each output.": (2_363_136, 2_359_296),
+        "A bias is not one number for the whole layer: it has one for each output.": (2_359_297, 2_359_296),
+        "The count without bias is right. The bias has numbers of its own to add.": (2_359_296, 2_359_296),
+        "You added inputs and outputs. Every output has a weight for every input: multiply.": [
+            (6_912, 3_840),
+            (3_840, 3_840),
+        ],
+    },
+    solved="The bias is 0.13 percent of the layer.",
     hints=[
         "Each output is a weighted sum of all inputs. How many weights is that for one output, and for all?",
         "The bias is one number for each output, not for each input.",
         "3072 * 768 weights; with a bias, 3072 more.",
     ],
 )
-def parameters_of_a_linear(answer):
-    mistakes = {
-        (2_359_296, 2_362_368): "The other way round: first the count with bias, then the one without.",
-        (2_360_064, 2_359_296): "Your bias has one number for each input. It has one for each output.",
-        (2_363_136, 2_359_296): "Your bias has a number for each input and each output. It has one for each output.",
-        (2_359_297, 2_359_296): "A bias is not one number for the whole layer: it has one for each output.",
-        (2_359_296, 2_359_296): "The count without bias is right. The bias has numbers of its own to add.",
-        (6_912, 3_840): "You added inputs and outputs. Every output has a weight for every input: multiply.",
-        (3_840, 3_840): "You added inputs and outputs. Every output has a weight for every input: multiply.",
-    }
-    check_tuple(answer, (2_362_368, 2_359_296), mistakes)
-    return "The bias is 0.13 percent of the layer."
 
-
-BATCH_OF_THREE = [
-    (
-        "token ids",
+BATCH_OF_THREE = {  # what it is: its shape, and what is said of other shapes
+    "token ids": (
         (3, 5),
         {
-            (5, 3): "the batch comes first: (batch, num_tokens).",
-            (3, 5, 50257): "an id is a single number; there is one for each token.",
-            (3, 5, 768): "these are ids still, one number for each token. The vectors come next.",
-            (3, 1024): "a text does not have to fill the context: these have 5 tokens each.",
+            "the batch comes first: (batch, num_tokens).": (5, 3),
+            "an id is a single number; there is one for each token.": (3, 5, 50257),
+            "these are ids still, one number for each token. The vectors come next.": (3, 5, 768),
+            "a text does not have to fill the context: these have 5 tokens each.": (3, 1024),
         },
     ),
-    (
-        "vectors",
+    "vectors": (
         (3, 5, 768),
         {
-            (5, 3, 768): "the batch comes first: (batch, num_tokens, emb_dim).",
-            (3, 768, 5): "emb_dim is the last axis: (batch, num_tokens, emb_dim).",
-            (3, 5, 1536): "the position's row is added to the token's row, not put beside it.",
-            (3, 5, 12): "n_heads is a matter of attention. A vector has emb_dim numbers.",
-            (3, 5, 50257): "each id picks a row of the table, and a row has emb_dim numbers.",
-            (3, 1024, 768): "a text does not have to fill the context: these have 5 tokens each.",
+            "the batch comes first: (batch, num_tokens, emb_dim).": (5, 3, 768),
+            "emb_dim is the last axis: (batch, num_tokens, emb_dim).": (3, 768, 5),
+            "the position's row is added to the token's row, not put beside it.": (3, 5, 1536),
+            "n_heads is a matter of attention. A vector has emb_dim numbers.": (3, 5, 12),
+            "each id picks a row of the table, and a row has emb_dim numbers.": (3, 5, 50257),
+            "a text does not have to fill the context: these have 5 tokens each.": (3, 1024, 768),
         },
     ),
-    (
-        "logits",
+    "logits": (
         (3, 5, 50257),
         {
-            (3, 50257): "there are scores at each of the 5 positions, not only at the last.",
-            (3, 5, 768): "those are the vectors. The output head makes a score for every token of each.",
-            (5, 3, 50257): "the batch comes first: (batch, num_tokens, vocab_size).",
-            (3, 1, 50257): "there are scores at each of the 5 positions, not only at the last.",
+            "there are scores at each of the 5 positions, not only at the last.": [(3, 50257), (3, 1, 50257)],
+            "those are the vectors. The output head makes a score for every token of each.": (3, 5, 768),
+            "the batch comes first: (batch, num_tokens, vocab_size).": (5, 3, 50257),
         },
     ),
-    (
-        "token embedding's weight",
+    "token embedding's weight": (
         (50257, 768),
         {
-            (768, 50257): "the table has one row for each token of the vocabulary.",
-            (3, 5, 768): "that is what comes out. The table is a parameter: it stays the same for every input.",
-            (5, 768): "the table has a row for every token of the vocabulary, not for the 5 in the text.",
-            (3, 50257, 768): "the table is a parameter: it does not depend on the batch.",
-            (1024, 768): "that is the position embedding. This table has a row for each token of the vocabulary.",
+            "the table has one row for each token of the vocabulary.": (768, 50257),
+            "that is what comes out. The table is a parameter: it stays the same for every input.": (3, 5, 768),
+            "the table has a row for every token of the vocabulary, not for the 5 in the text.": (5, 768),
+            "the table is a parameter: it does not depend on the batch.": (3, 50257, 768),
+            "that is the position embedding. This table has a row for each token of the vocabulary.": (1024, 768),
         },
     ),
-]
+}
+
+
+def wrong_shapes():
+    """Return what is said of each answer in which one shape is a known mistake."""
+    right = {what: shape for what, (shape, _) in BATCH_OF_THREE.items()}
+    answers = {}
+    for what, (_, mistakes) in BATCH_OF_THREE.items():
+        for wrong, message in each_mistake(mistakes):
+            shapes = right | {what: wrong}
+            answers.setdefault(f"Shape of the {what}: {message}", []).append(tuple(shapes.values()))
+    return answers
 
 
 @exercise(
     "01.2",
+    mistakes=wrong_shapes(),
+    solved="The three activations change with the batch. The table is a parameter, and does not.",
     hints=[
         "Three of the four depend on the batch. One is a parameter, and does not.",
         "Every tensor that depends on the batch begins with (3, 5).",
@@ -93,54 +113,58 @@ def shapes_of_a_batch(answer):
     shapes = tuple(answer)
     if len(shapes) != len(BATCH_OF_THREE):
         raise Wrong(f"Expected four shapes, got {len(shapes)}.")
-    for shape, (what, right, mistakes) in zip(shapes, BATCH_OF_THREE, strict=True):
+    for shape, (what, (right, mistakes)) in zip(shapes, BATCH_OF_THREE.items(), strict=True):
         try:
-            if isinstance(shape, (tuple, list)):  # before its length is judged: the mistakes say more
-                sizes = tuple(as_number(size) for size in shape)
-                if sizes in mistakes:
-                    raise Wrong(mistakes[sizes])
-            check_tuple(shape, right)
+            check_tuple(shape, right, mistakes)
         except Wrong as wrong:
             raise Wrong(f"Shape of the {what}: {wrong}") from None
-    return "The three activations change with the batch. The table is a parameter, and does not."
 
 
-@exercise(
+function(
     "01.3",
+    lambda shapes: sum(math.prod(shape) for shape in shapes),
+    cases=[
+        (((2, 3), (2,)),),
+        (((2, 3),),),
+        (((7,),),),
+        (((2, 3, 4), (5, 1)),),
+        (((1, 1), (1,), (6, 2)),),
+        (((4,), (4,)),),
+        (((), (3,)),),
+        ((),),
+    ],
+    mistakes={
+        "You add the numbers of a shape. A table of 2 rows and 3 columns holds 2 * 3 numbers.": (
+            lambda shapes: sum(sum(shape) for shape in shapes)
+        ),
+        "You multiply the tensors' counts, too. Within one shape multiply; from tensor to tensor add.": (
+            lambda shapes: math.prod(math.prod(shape) for shape in shapes)
+        ),
+        "You leave out shapes with one axis. A bias has parameters, too.": (
+            lambda shapes: sum(math.prod(shape) for shape in shapes if len(shape) > 1)
+        ),
+        "You multiply the first two numbers of a shape only. It may have more.": (
+            lambda shapes: sum(math.prod(shape[:2]) for shape in shapes)
+        ),
+        "A shape without axes, `()`, belongs to one number alone: it counts as 1.": (
+            lambda shapes: sum(math.prod(shape) for shape in shapes if shape)
+        ),
+        "You count equal shapes once. Two tensors of one shape hold numbers of their own.": (
+            lambda shapes: sum(math.prod(shape) for shape in set(shapes))
+        ),
+        "That is how many tensors there are. How many numbers do they hold?": len,
+        "That is the first tensor alone. Does your `return` stand inside the loop?": (
+            lambda shapes: math.prod(shapes[0]) if shapes else 0
+        ),
+    },
+    solved="That is all that counting a model takes, once you have its shapes.",
     hints=[
         "A tensor of shape (2, 3) holds 2 * 3 numbers. What about (2,), and what about (2, 3, 4)?",
         "`math.prod(shape)` multiplies all numbers of a shape, however many there are.",
         "`sum(math.prod(shape) for shape in shapes)`",
     ],
+    tolerance=0,
 )
-def my_count(answer):
-    models = [((2, 3), (2,)), ((2, 3),), ((7,),), ((2, 3, 4), (5, 1)), ((1, 1), (1,), (6, 2)), ()]
-    cases = [(shapes,) for shapes in models]
-    mistakes = [
-        (
-            lambda shapes: sum(sum(shape) for shape in shapes),
-            "You add the numbers of a shape. A table of 2 rows and 3 columns holds 2 * 3 numbers.",
-        ),
-        (
-            lambda shapes: math.prod(math.prod(shape) for shape in shapes),
-            "You multiply the tensors' counts, too. Within one shape multiply; from tensor to tensor add.",
-        ),
-        (
-            lambda shapes: sum(math.prod(shape) for shape in shapes if len(shape) > 1),
-            "You leave out shapes with one axis. A bias has parameters, too.",
-        ),
-        (
-            lambda shapes: sum(math.prod(shape[:2]) for shape in shapes),
-            "You multiply the first two numbers of a shape only. It may have more.",
-        ),
-        (len, "That is how many tensors there are. How many numbers do they hold?"),
-        (
-            lambda shapes: math.prod(shapes[0]) if shapes else 0,
-            "That is the first tensor alone. Does your `return` stand inside the loop?",
-        ),
-    ]
-    check_function(answer, cases, lambda shapes: sum(math.prod(shape) for shape in shapes), mistakes, tolerance=0)
-    return "That is all that counting a model takes, once you have its shapes."
 
 
 def text_vectors(ids, tok_table, pos_table, axis_of_positions=1, axis_of_mean=1):
@@ -155,8 +179,34 @@ def texts_and_tables(shapes, emb_dim):
     return [(torch.randint(20, shape, generator=generator), tok_table, pos_table) for shape in shapes]
 
 
+TEXT_VECTOR_MISTAKES = {
+    "Nothing is mended yet: which axis of the vectors disappears, and for how many positions are there rows?": partial(
+        text_vectors, axis_of_positions=0, axis_of_mean=-1
+    ),
+    "The mean is right now. The other fault hides in a batch of one: there, every token gets position 0.": partial(
+        text_vectors, axis_of_positions=0
+    ),
+    "The positions are right now. But the mean runs over the emb_dim numbers of each token, "
+    "not over the tokens of each text.": partial(text_vectors, axis_of_mean=-1),
+    "You add the tokens' vectors. An average divides the sum by how many there are.": (
+        lambda ids, *tables: text_vectors(ids, *tables) * ids.shape[1]
+    ),
+    "The mean is right, but your positions are gone: a vector is the token's row plus its position's row.": (
+        lambda ids, tok_table, pos_table: tok_table[ids].mean(dim=1)
+    ),
+    "Every token gets position 0. The second token needs row 1, the third row 2, and so on.": (
+        lambda ids, tok_table, pos_table: (tok_table[ids] + pos_table[0]).mean(dim=1)
+    ),
+    "You look up the positions by token id. The first token of a text gets row 0, the second row 1, and so on.": (
+        lambda ids, tok_table, pos_table: (tok_table[ids] + pos_table[ids]).mean(dim=1)
+    ),
+}
+
+
 @exercise(
     "01.4",
+    mistakes=TEXT_VECTOR_MISTAKES,
+    solved="The positions' fault is silent in a batch of one, where most people try their code.",
     hints=[
         "Look at the shape that comes out for one text of 4 tokens, and then feed it two texts.",
         "Which axis of `ids` counts the texts, and which the tokens of a text?",
@@ -166,41 +216,9 @@ def texts_and_tables(shapes, emb_dim):
     ],
 )
 def mended_text_vectors(answer):
-    mistakes = [
-        (
-            lambda *inputs: text_vectors(*inputs, axis_of_positions=0, axis_of_mean=-1),
-            "Nothing is mended yet: which axis of the vectors disappears, and for how many positions are there rows?",
-        ),
-        (
-            lambda *inputs: text_vectors(*inputs, axis_of_positions=0),
-            "The mean is right now. The other fault hides in a batch of one: there, every token gets position 0.",
-        ),
-        (
-            lambda *inputs: text_vectors(*inputs, axis_of_mean=-1),
-            "The positions are right now. But the mean runs over the emb_dim numbers of each token, "
-            "not over the tokens of each text.",
-        ),
-        (
-            lambda *inputs: text_vectors(*inputs) * inputs[0].shape[1],
-            "You add the tokens' vectors. An average divides the sum by how many there are.",
-        ),
-        (
-            lambda ids, tok_table, pos_table: tok_table[ids].mean(dim=1),
-            "The mean is right, but your positions are gone: a vector is the token's row plus its position's row.",
-        ),
-        (
-            lambda ids, tok_table, pos_table: (tok_table[ids] + pos_table[0]).mean(dim=1),
-            "Every token gets position 0. The second token needs row 1, the third row 2, and so on.",
-        ),
-        (
-            lambda ids, tok_table, pos_table: (tok_table[ids] + pos_table[ids]).mean(dim=1),
-            "You look up the positions by token id. The first token of a text gets row 0, the second row 1, and so on.",
-        ),
-    ]
     all_of_length_4 = texts_and_tables([(1, 4), (4, 4)], emb_dim=4)  # here every one of these ways runs
-    check_function(answer, all_of_length_4, text_vectors, mistakes)
-    check_function(answer, texts_and_tables([(1, 4), (2, 5), (3, 1), (1, 1), (2, 9)], emb_dim=6), text_vectors)
-    return "The positions' fault is silent in a batch of one, where most people try their code."
+    check_function(answer, all_of_length_4, text_vectors, TEXT_VECTOR_MISTAKES)
+    check_function(answer, texts_and_tables([(1, 4), (2, 5), (3, 1), (1, 1), (2, 9)], emb_dim=6), text_vectors, {})
 
 
 @exercise(
@@ -216,6 +234,9 @@ def my_config(answer):
     if type(answer) is not dict:
         raise Wrong(f"Expected a dictionary like GPT_CONFIG_124M, got {show(answer)}.")
     cfg = {}
+    for key in answer:
+        if key not in GPT_CONFIG_124M:
+            raise Wrong(f"{key!r} is no key of a configuration. GPT_CONFIG_124M has all seven: leave others out.")
     for key, value in answer.items():
         try:
             cfg[key] = value if type(value) is bool else as_number(value)
@@ -251,6 +272,7 @@ def weight_shapes(cfg):
 
 @exercise(
     "01.6",
+    solved="n_heads and drop_rate cannot be read off: they leave no trace in the shapes.",
     hints=[
         "Three of the values stand in the two tables. Which table has a row for each token, which for each position?",
         "qkv_bias: a bias is there or it is not. `name in shapes` is True or False, such as for "
@@ -268,11 +290,12 @@ def my_config_from_shapes(answer):
         {**small, "n_layers": 3, "qkv_bias": True},
         {**small, "n_layers": 12, "context_length": 24, "n_heads": 12},  # as texts, "9" comes after "11"
         {**small, "n_layers": 2, "vocab_size": 24, "context_length": 300},
+        {**small, "n_layers": 1, "vocab_size": 10},  # not every vocabulary is larger than emb_dim
     ]
-    for cfg in configs:
+    results = call_all(answer, [(weight_shapes(cfg),) for cfg in configs])
+    for cfg, result in zip(configs, results, strict=True):
         wanted = {key: cfg[key] for key in ("vocab_size", "context_length", "emb_dim", "n_layers", "qkv_bias")}
-        check_read_config(call(answer, weight_shapes(cfg)), wanted)
-    return "n_heads and drop_rate cannot be read off: they leave no trace in the shapes."
+        check_read_config(result, wanted)
 
 
 def check_read_config(result, wanted):
@@ -288,14 +311,10 @@ def check_read_config(result, wanted):
         raise Wrong(f"Your dictionary has {len(result)} keys; expected are {', '.join(wanted)}.")
     for key, right in wanted.items():
         value = result[key]
-        if type(right) is bool:
-            if type(value) is not bool:
-                raise Wrong(f"{key} is to be True or False, not {show(value)}.")
-        else:
-            try:
-                value = as_number(value)
-            except Wrong as wrong:
-                raise Wrong(f"{key}: {wrong}") from None
+        try:
+            value = as_bool(value) if type(right) is bool else as_number(value)
+        except Wrong as wrong:
+            raise Wrong(f"{key}: {wrong}") from None
         if value != right:
             model = ", ".join(f"{name}={number}" for name, number in wanted.items())
             raise Wrong(f"For a model with {model} your {key} is {value}.{likely_reason(key, value, wanted)}")
@@ -305,7 +324,10 @@ def likely_reason(key, value, wanted):
     if key == "n_layers" and value == wanted["n_layers"] - 1:
         return " The blocks are numbered from 0, so the last number is one less than their count."
     if key == "n_layers" and value in (9, 10):
-        return ' You compare numbers as texts, where "9" comes after "11": turn them into int first.'
+        return (
+            ' Numbers in a text: one character is only one digit of "11", and as texts, "9" comes after "11". '
+            "Cut the name at its dots and turn the number into an int."
+        )
     if key == "n_layers" and value > wanted["n_layers"]:
         return " You count several tensors for each block."
     if key == "qkv_bias" and not value:

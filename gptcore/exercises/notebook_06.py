@@ -1,16 +1,20 @@
-"""Checks and hints for notebook 06, causal attention."""
+"""The exercises of notebook 06, causal attention."""
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
 from gptcore.exercises.checking import (
+    NotAnswered,
     Wrong,
     as_letters,
     call,
     check_function,
-    check_tuple,
-    devices,
     exercise,
+    function,
+    on_each_device,
+    values,
 )
 
 
@@ -18,12 +22,44 @@ def future(num_tokens, diagonal=1, device=None):
     return torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=device).triu(diagonal)
 
 
-def minus_infinity_where(hidden):
-    return torch.zeros(hidden.shape).masked_fill(hidden, -torch.inf)
+def hide_future(scores, diagonal=1):
+    return scores.masked_fill(future(scores.shape[-1], diagonal, scores.device), -torch.inf)
+
+
+MASKS = {
+    "Rows and columns are swapped: yours hides the past. In row t, the token t looks: hide what is right of t.": (
+        lambda n: hide_future(torch.zeros(n, n)).T
+    ),
+    "The wrong way round: yours hides what a token may see and leaves the future open.": (
+        lambda n: torch.zeros(n, n).masked_fill(~future(n), -torch.inf)
+    ),
+    "Your mask hides the diagonal, too. A token may see itself; the first one would see nothing at all.": (
+        lambda n: hide_future(torch.zeros(n, n), 0)
+    ),
+    "One column late: each token can still see the next one, which it should guess.": (
+        lambda n: hide_future(torch.zeros(n, n), 2)
+    ),
+    "Your mask hides everything. Each token may see itself and those before it: 0 stands there.": (
+        lambda n: torch.full((n, n), -torch.inf)
+    ),
+    "Your mask hides nothing: it is 0 everywhere.": lambda n: torch.zeros(n, n),
+    "Added to a score, 1 makes the future more welcome, not less. Minus infinity hides it.": (
+        lambda n: future(n).float()
+    ),
+    "That mask would be multiplied. This one is added: 0 where a token may look, minus infinity elsewhere.": (
+        lambda n: (~future(n)).float()
+    ),
+    "The right squares. A large negative number mostly does, minus infinity does always: -torch.inf.": (
+        lambda n: torch.full((n, n), -1e9).triu(1)
+    ),
+}
 
 
 @exercise(
     "06.1",
+    mistakes=MASKS,
+    solved="PyTorch's Transformer makes the same one. "
+    "Added to the scores, it needs no further step before the softmax.",
     hints=[
         "Write the table for 3 tokens on paper first: a row for each token that looks, a column for each looked at.",
         "The future stands right of the diagonal. `triu(diagonal=1)` keeps that part and sets all the rest to 0.",
@@ -32,100 +68,103 @@ def minus_infinity_where(hidden):
     ],
 )
 def my_mask(answer):
-    mask = call(answer, 4)
+    try:
+        mask = call(answer, 4)
+    except NotAnswered:  # perhaps for 4 only
+        mask = None
     if isinstance(mask, torch.Tensor) and mask.dtype == torch.bool:
         raise Wrong("Your mask holds True and False. This one is to be added to scores: it holds 0 and minus infinity.")
     if isinstance(mask, torch.Tensor) and mask.isnan().any():
         raise Wrong("Your mask holds nan: that is what 0 times infinity gives. Fill in the infinity without a product.")
-    mistakes = [
-        (
-            lambda n: minus_infinity_where(future(n).T),
-            "Rows and columns are swapped: yours hides the past. In row t, the token t looks: hide what is right of t.",
-        ),
-        (
-            lambda n: minus_infinity_where(~future(n)),
-            "The wrong way round: yours hides what a token may see and leaves the future open.",
-        ),
-        (
-            lambda n: minus_infinity_where(future(n, 0)),
-            "Your mask hides the diagonal, too. A token may see itself; the first one would see nothing at all.",
-        ),
-        (
-            lambda n: minus_infinity_where(future(n, 2)),
-            "One column late: each token can still see the next one, which it should guess.",
-        ),
-        (
-            lambda n: torch.full((n, n), -torch.inf),
-            "Your mask hides everything. Each token may see itself and those before it: 0 stands there.",
-        ),
-        (lambda n: torch.zeros(n, n), "Your mask hides nothing: it is 0 everywhere."),
-        (
-            lambda n: future(n).float(),
-            "Added to a score, 1 makes the future more welcome, not less. Minus infinity hides it.",
-        ),
-        (
-            lambda n: (~future(n)).float(),
-            "That mask would be multiplied. This one is added: 0 where a token may look, minus infinity elsewhere.",
-        ),
-        (
-            lambda n: torch.full((n, n), -1e9).triu(1),
-            "The right squares. A large negative number mostly does, minus infinity does always: -torch.inf.",
-        ),
-    ]
-    cases = [(num_tokens,) for num_tokens in (1, 2, 4, 7)]
-    check_function(answer, cases, torch.nn.Transformer.generate_square_subsequent_mask, mistakes)
-    return "PyTorch's Transformer makes the same one. Added to the scores, it needs no further step before the softmax."
+    right = torch.nn.Transformer.generate_square_subsequent_mask
+    check_function(answer, [(1,), (2,), (4,), (7,)], right, MASKS)
 
 
-def plain_scores(queries, keys):
-    return queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5
+def scores(queries, keys, power=0.5):
+    return queries @ keys.transpose(-2, -1) / keys.shape[-1] ** power
 
 
-def masked_scores(queries, keys, diagonal=1):
-    scores = plain_scores(queries, keys)
-    return scores.masked_fill(future(scores.shape[-1], diagonal, scores.device), -torch.inf)
+def weights(queries, keys, *, power=0.5, diagonal=1, dim=-1):
+    return hide_future(scores(queries, keys, power), diagonal).softmax(dim)
 
 
-def causal_weights(queries, keys):
-    return torch.softmax(masked_scores(queries, keys), dim=-1)
-
-
-def may_look(scores):
-    return ~future(scores.shape[-1], device=scores.device)
-
-
-def zeros_after(queries, keys):
-    scores = plain_scores(queries, keys)
-    return torch.softmax(scores, dim=-1) * may_look(scores)
-
-
-def minus_infinity_after(queries, keys):
-    scores = plain_scores(queries, keys)
-    return torch.softmax(scores, dim=-1).masked_fill(~may_look(scores), -torch.inf)
-
-
-def times_zero(queries, keys):
-    scores = plain_scores(queries, keys)
-    return torch.softmax(scores * may_look(scores), dim=-1)
-
-
-def past_hidden(queries, keys):
-    scores = plain_scores(queries, keys)
-    return torch.softmax(scores.masked_fill(future(scores.shape[-1], device=scores.device).T, -torch.inf), dim=-1)
+def hidden_and_shared_again(queries, keys):
+    left = scores(queries, keys).softmax(dim=-1).tril()
+    return left / left.sum(dim=-1, keepdim=True)
 
 
 def bare_exponentials(queries, keys):
-    scores = masked_scores(queries, keys).exp()
-    return scores / scores.sum(dim=-1, keepdim=True)
+    shares = hide_future(scores(queries, keys)).exp()
+    return shares / shares.sum(dim=-1, keepdim=True)
 
 
-def divided_again(queries, keys, factor):
-    """Return the weights that scores `factor` times as large give."""
-    return causal_weights(queries * factor, keys)
+def queries_and_keys():
+    generator = torch.Generator().manual_seed(6)
+    # (batch, num_heads, num_tokens, head_dim); a message can show all numbers of the first one
+    shapes = [(1, 1, 2, 3), (2, 3, 5, 4), (1, 2, 6, 8), (3, 1, 2, 16), (1, 1, 1, 4)]
+    pairs = [torch.randn(2, *shape, generator=generator) for shape in shapes]
+    same = torch.full((1, 2, 3, 4), 30.0)  # scores that are all equal, and large
+    pairs += [pairs[1] * 2, torch.stack([same, same]), torch.stack([same, -same])]
+    liked = same.clone()
+    liked[..., 0, :] *= -1  # every token likes the later ones far better than the first
+    pairs += [torch.stack([same, liked])]
+    return on_each_device([tuple(pair) for pair in pairs])
 
 
-@exercise(
+function(
     "06.2",
+    weights,
+    cases=queries_and_keys,
+    mistakes={
+        "Your scores are not divided. In a wide head one word would take nearly all the weight.": partial(
+            weights, power=0
+        ),
+        "You divide by head_dim itself. The scores grow like its root: divide by head_dim ** 0.5.": partial(
+            weights, power=1
+        ),
+        "You divide by the root of num_tokens. head_dim is the last axis of the keys.": (
+            lambda q, k: weights(q / k.shape[-2] ** 0.5, k, power=0)
+        ),
+        "You divide by the root of emb_dim. A head's vectors have head_dim numbers: the last axis of the keys.": (
+            lambda q, k: weights(q / k.shape[1] ** 0.5, k)
+        ),
+        "Your columns sum to 1. A row belongs to the token that looks, and shares out its weight: dim=-1.": partial(
+            weights, dim=-2
+        ),
+        "Your softmax runs over the heads. "
+        "Each head shares out its weights by itself, along each row: dim=-1.": partial(weights, dim=1),
+        "You hide the future after the softmax: rows no longer sum to 1, the future took its share. Mask first.": (
+            lambda q, k: scores(q, k).softmax(-1).tril()
+        ),
+        "Right on paper: hidden after the softmax, then divided by what is left. But where the future has taken all "
+        "the weight, that is 0 / 0, nan. Mask the scores first.": hidden_and_shared_again,
+        "You write minus infinity into the weights. It belongs into the scores: softmax makes it a weight of 0.": (
+            lambda q, k: hide_future(scores(q, k).softmax(-1))
+        ),
+        "You set the scores of the future to 0. That is no weight of 0, since e to the power 0 is 1: "
+        "minus infinity is needed.": lambda q, k: scores(q, k).tril().softmax(-1),
+        "Scores, division and softmax are right. The mask is still missing: tokens see the future.": (
+            lambda q, k: scores(q, k).softmax(-1)
+        ),
+        "Scores and softmax are right. Two steps are missing between them: the division and the mask.": (
+            lambda q, k: scores(q, k, power=0).softmax(-1)
+        ),
+        "Your mask hides the diagonal, too. The first token then sees nothing, and its weights are nan.": partial(
+            weights, diagonal=0
+        ),
+        "Your mask is one column late: each token still sees the next one.": partial(weights, diagonal=2),
+        "Your mask hides the past and leaves the future open: rows and columns are swapped.": (
+            lambda q, k: hide_future(scores(q, k).mT).mT.softmax(-1)
+        ),
+        "Queries and keys are swapped. Rows are queries: the tokens that look.": lambda q, k: weights(k, q),
+        "Scores, division and mask are right. The softmax is still missing.": lambda q, k: hide_future(scores(q, k)),
+        "You divide the weights, so that rows no longer sum to 1. The scores are divided, before the softmax.": (
+            lambda q, k: weights(q, k, power=0) / k.shape[-1] ** 0.5
+        ),
+        "The formula is right, but e to the power of a large score is too large for a float32, and nan comes "
+        "out. torch.softmax takes care of that.": bare_exponentials,
+    },
+    solved="Each row sums to 1, the future has weight 0, and no head and no text in the batch touches another.",
     hints=[
         "Four steps, in this order: scores, division, minus infinity on the future, softmax.",
         "`keys.transpose(-2, -1)` swaps the last two axes, so `queries @ keys.transpose(-2, -1)` holds all scores.",
@@ -134,90 +173,19 @@ def divided_again(queries, keys, factor):
         "`torch.softmax(scores.masked_fill(mask, -torch.inf), dim=-1)`",
     ],
 )
-def my_weights(answer):
-    generator = torch.Generator().manual_seed(6)
-    # (batch, num_heads, num_tokens, head_dim); a message can show all numbers of the first one
-    shapes = [(1, 1, 2, 3), (2, 3, 5, 4), (1, 2, 6, 8), (3, 1, 2, 16), (1, 1, 1, 4)]
-    pairs = [torch.randn(2, *shape, generator=generator) for shape in shapes]
-    same = torch.full((1, 2, 3, 4), 30.0)  # scores that are all equal, and large
-    pairs += [pairs[1] * 2, torch.stack([same, same]), torch.stack([same, -same])]
-    cases = [(queries.to(device), keys.to(device)) for queries, keys in pairs for device in devices()]
-    mistakes = [
-        (
-            lambda q, k: divided_again(q, k, k.shape[-1] ** 0.5),
-            "Your scores are not divided. In a wide head one word would take nearly all the weight.",
-        ),
-        (
-            lambda q, k: divided_again(q, k, k.shape[-1] ** -0.5),
-            "You divide by head_dim itself. The scores grow like its root: divide by head_dim ** 0.5.",
-        ),
-        (
-            lambda q, k: divided_again(q, k, (k.shape[-1] / k.shape[-2]) ** 0.5),
-            "You divide by the root of num_tokens. head_dim is the last axis of the keys.",
-        ),
-        (
-            lambda q, k: divided_again(q, k, k.shape[1] ** -0.5),
-            "You divide by the root of emb_dim. A head's vectors have head_dim numbers: the last axis of the keys.",
-        ),
-        (
-            lambda q, k: torch.softmax(masked_scores(q, k), dim=-2),
-            "Your columns sum to 1. A row belongs to the token that looks, and shares out its weight: dim=-1.",
-        ),
-        (
-            lambda q, k: torch.softmax(masked_scores(q, k), dim=1),
-            "Your softmax runs over the heads. Each head shares out its weights by itself, along each row: dim=-1.",
-        ),
-        (
-            zeros_after,
-            "You hide the future after the softmax: rows no longer sum to 1, the future took its share. Mask first.",
-        ),
-        (
-            minus_infinity_after,
-            "You write minus infinity into the weights. It belongs into the scores: softmax makes it a weight of 0.",
-        ),
-        (
-            times_zero,
-            "You set the scores of the future to 0. That is no weight of 0, since e to the power 0 is 1: "
-            "minus infinity is needed.",
-        ),
-        (
-            lambda q, k: torch.softmax(plain_scores(q, k), dim=-1),
-            "Scores, division and softmax are right. The mask is still missing: tokens see the future.",
-        ),
-        (
-            lambda q, k: torch.softmax(q @ k.transpose(-2, -1), dim=-1),
-            "Scores and softmax are right. Two steps are missing between them: the division and the mask.",
-        ),
-        (
-            lambda q, k: torch.softmax(masked_scores(q, k, 0), dim=-1),
-            "Your mask hides the diagonal, too. The first token then sees nothing, and its weights are nan.",
-        ),
-        (
-            lambda q, k: torch.softmax(masked_scores(q, k, 2), dim=-1),
-            "Your mask is one column late: each token still sees the next one.",
-        ),
-        (past_hidden, "Your mask hides the past and leaves the future open: rows and columns are swapped."),
-        (
-            lambda q, k: causal_weights(k, q),
-            "Queries and keys are swapped. Rows are queries: the tokens that look.",
-        ),
-        (masked_scores, "Scores, division and mask are right. The softmax is still missing."),
-        (
-            lambda q, k: torch.softmax(masked_scores(q, k) * k.shape[-1] ** 0.5, dim=-1) / k.shape[-1] ** 0.5,
-            "You divide the weights, so that rows no longer sum to 1. The scores are divided, before the softmax.",
-        ),
-        (
-            bare_exponentials,
-            "The formula is right, but e to the power of a large score is too large for a float32, and nan comes "
-            "out. torch.softmax takes care of that.",
-        ),
-    ]
-    check_function(answer, cases, causal_weights, mistakes)
-    return "Each row sums to 1, the future has weight 0, and no head and no text in the batch touches another."
+
+PICTURES = {  # one for each place but the last: no answer has that one wrong alone
+    "The first letter is not right: without a fault, rows sum to 1 and nothing stands right of the diagonal.": "abcd",
+    "The second letter is not right: a softmax along dim=-2 makes the columns sum to 1.": "cbda",
+    "The third letter is not right: hidden after the softmax, the future takes its share with it, and rows sum "
+    "to less than 1.": "cabd",
+}
 
 
 @exercise(
     "06.3",
+    mistakes=PICTURES,
+    solved="Three of the four are staircases. The sums of rows and columns tell them apart.",
     hints=[
         "Add up the rows, then the columns, of each picture. Which of them give 1?",
         "A softmax along each row makes rows sum to 1. Whoever hides the future afterwards takes some of that away.",
@@ -226,35 +194,17 @@ def my_weights(answer):
     ],
 )
 def faults(answer):
-    text = as_letters(answer, "cadb")
-    problems = {
-        0: "The first letter is not right: without a fault, rows sum to 1 and nothing stands right of the diagonal.",
-        1: "The second letter is not right: a softmax along dim=-2 makes the columns sum to 1.",
-        2: "The third letter is not right: hidden after the softmax, the future takes its share with it, and rows sum "
-        "to less than 1.",
-        3: "The last letter is not right: a score of 0 still gives weight, so no square would be empty.",
-    }
-    for place, problem in problems.items():
-        if text[place] != "cadb"[place]:
+    for letter, right, problem in zip(as_letters(answer, "cadb"), "cadb", PICTURES, strict=False):
+        if letter != right:
             raise Wrong(problem)
-    return "Three of the four are staircases. The sums of rows and columns tell them apart."
 
 
-def split(z, num_heads):
+def cut(z, num_heads):
     return z.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # (batch, num_heads, num_tokens, head_dim)
 
 
-def split_by_view(z, num_heads):
-    batch, num_tokens, emb_dim = z.shape
-    return z.view(batch, num_heads, num_tokens, emb_dim // num_heads)
-
-
-def split_interleaved(z, num_heads):
-    return z.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)
-
-
-def heads_for_tokens(z, num_heads):
-    return z.unflatten(-1, (num_heads, -1))  # not transposed: (batch, num_tokens, num_heads, head_dim)
+def cut_by_view(z, num_heads):
+    return z.view(len(z), num_heads, z.shape[1], -1)
 
 
 def join(context):
@@ -262,22 +212,54 @@ def join(context):
 
 
 def join_by_view(context):
-    batch, num_heads, num_tokens, head_dim = context.shape
-    return context.reshape(batch, num_tokens, num_heads * head_dim)
+    return context.reshape(len(context), context.shape[2], -1)
 
 
-def attend(split, join, is_causal=True):
-    """Return attention with this way to cut the vectors into heads, and this way to join the heads again."""
-
-    def attention(queries, keys, values, num_heads):
-        parts = (split(z, num_heads) for z in (queries, keys, values))
-        return join(F.scaled_dot_product_attention(*parts, is_causal=is_causal))
-
-    return attention
+def attention(q, k, v, num_heads, *, cut=cut, join=join, is_causal=True):
+    """Attention with this way to cut the vectors into heads, and this way to join the heads again."""
+    return join(F.scaled_dot_product_attention(*(cut(z, num_heads) for z in (q, k, v)), is_causal=is_causal))
 
 
-@exercise(
+def vectors_and_heads():
+    generator = torch.Generator().manual_seed(64)
+    shapes = [((1, 2, 2), 2), ((2, 6, 4), 2), ((1, 5, 12), 3), ((2, 3, 8), 4), ((1, 4, 6), 1), ((1, 1, 8), 2)]
+    return on_each_device([(*torch.randn(3, *shape, generator=generator), num_heads) for shape, num_heads in shapes])
+
+
+function(
     "06.4",
+    attention,
+    cases=vectors_and_heads,
+    mistakes={
+        "Nothing is mended yet: change the first token, and the last output still does not move.": partial(
+            attention, cut=cut_by_view, join=join_by_view
+        ),
+        "The heads are cut rightly now. At the end they are put together wrongly: there each row must hold "
+        "all heads of one token.": partial(attention, join=join_by_view),
+        "The end is right now. The heads are still cut wrongly: head 0 holds several pieces of one token.": partial(
+            attention, cut=cut_by_view
+        ),
+        "The numbers are cut rightly, but without the transpose, attention runs over the heads of one token: "
+        "no token sees another.": partial(
+            attention,
+            cut=lambda z, num_heads: z.unflatten(-1, (num_heads, -1)),
+            join=lambda context: context.flatten(2),
+        ),
+        "Now each head sees all tokens, but it takes every so-many-th number. In GPT-2 head 0 has the first "
+        "head_dim numbers, head 1 the next ones.": partial(
+            attention, cut=lambda z, num_heads: z.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)
+        ),
+        "The heads are cut rightly. At the end their numbers alternate; they belong side by side.": partial(
+            attention, join=lambda context: context.permute(0, 2, 3, 1).flatten(2)
+        ),
+        "The heads are right now, but tokens see the future: is_causal=True has gone missing.": partial(
+            attention, is_causal=False
+        ),
+        "That is one wide head. With several heads each has its own part of the numbers, and its own weights.": (
+            lambda q, k, v, num_heads: attention(q, k, v, 1)
+        ),
+    },
+    solved="view cuts the last axis; transpose moves the heads. Both faults left every shape as it was.",
     hints=[
         "`view` never moves a number: it only reads the same numbers, in the same order, with other line breaks.",
         "Cut the last axis alone: `view(batch, num_tokens, num_heads, head_dim)`. Then bring the heads forward.",
@@ -286,57 +268,27 @@ def attend(split, join, is_causal=True):
         "`context.transpose(1, 2).reshape(batch, num_tokens, emb_dim)`",
     ],
 )
-def mended_attention(answer):
-    generator = torch.Generator().manual_seed(64)
-    shapes = [((1, 2, 2), 2), ((2, 6, 4), 2), ((1, 5, 12), 3), ((2, 3, 8), 4), ((1, 4, 6), 1), ((1, 1, 8), 2)]
-    cases = [
-        (*torch.randn(3, *shape, generator=generator).to(device), num_heads)
-        for shape, num_heads in shapes
-        for device in devices()
-    ]
-    mistakes = [
-        (
-            attend(split_by_view, join_by_view),
-            "Nothing is mended yet: change the first token, and the last output still does not move.",
-        ),
-        (
-            attend(split, join_by_view),
-            "The heads are cut rightly now. At the end they are put together wrongly: there each row must hold "
-            "all heads of one token.",
-        ),
-        (
-            attend(split_by_view, join),
-            "The end is right now. The heads are still cut wrongly: head 0 holds several pieces of one token.",
-        ),
-        (
-            attend(heads_for_tokens, lambda context: context.flatten(2)),
-            "The numbers are cut rightly, but without the transpose, attention runs over the heads of one token: "
-            "no token sees another.",
-        ),
-        (
-            attend(split_interleaved, join),
-            "Now each head sees all tokens, but it takes every so-many-th number. In GPT-2 head 0 has the first "
-            "head_dim numbers, head 1 the next ones.",
-        ),
-        (
-            attend(split, lambda context: context.permute(0, 2, 3, 1).flatten(2)),
-            "The heads are cut rightly. At the end their numbers alternate; they belong side by side.",
-        ),
-        (
-            attend(split, join, is_causal=False),
-            "The heads are right now, but tokens see the future: is_causal=True has gone missing.",
-        ),
-        (
-            lambda q, k, v, num_heads: F.scaled_dot_product_attention(q, k, v, is_causal=True),
-            "That is one wide head. With several heads each has its own part of the numbers, and its own weights.",
-        ),
-    ]
-    check_function(answer, cases, attend(split, join), mistakes)
-    return "view cuts the last axis; transpose moves the heads. Both faults left every shape as it was."
 
-
-@exercise(
+values(
     "06.5",
+    (2_360_064, 2_362_368, 2_360_064),
+    mistakes={
+        "out_proj has a bias in any case, of 768 numbers. The argument qkv_bias is about the other three.": [
+            (2_359_296, 2_361_600, 2_359_296),
+            (2_359_296, 2_362_368, 2_359_296),
+        ],
+        "Those are W_query, W_key and W_value. out_proj is a Linear layer, too, and it has a bias.": (
+            (1_769_472, 1_771_776, 1_769_472)
+        ),
+        "qkv_bias=True adds three biases: for queries, for keys and for values.": (2_360_064, 2_360_832, 2_360_064),
+        "out_proj has its bias already in the first count. How many more come?": (2_360_064, 2_363_136, 2_360_064),
+        "The other way round: qkv_bias=False comes first.": (2_362_368, 2_360_064, 2_362_368),
+        "The first two are right. Look at the third again: 12 heads have 64 numbers each, and one head has all 768. "
+        "What is the shape of W_query in each case?": [
+            (2_360_064, 2_362_368, third) for third in (196_672, 197_376, 28_320_768)
+        ],
+    },
+    solved="4 * emb_dim² + emb_dim, and 3 * emb_dim more for the biases. Heads cost nothing: they share the columns.",
     hints=[
         "Four Linear layers: W_query, W_key, W_value and out_proj. Each turns 768 numbers into 768.",
         "out_proj has a bias in any case: 768 more. `qkv_bias=True` gives one to each of the other three.",
@@ -344,34 +296,43 @@ def mended_attention(answer):
         "4 * 768 * 768 + 768; with the three biases 3 * 768 more; and the number of heads stands nowhere in it.",
     ],
 )
-def attention_parameters(answer):
-    no_output_bias = "out_proj has a bias in any case, of 768 numbers. The argument qkv_bias is about the other three."
-    no_output = "Those are W_query, W_key and W_value. out_proj is a Linear layer, too, and it has a bias."
-    heads = (
-        "The first two are right. Look at the third again: 12 heads have 64 numbers each, and one head has all 768. "
-        "What is the shape of W_query in each case?"
-    )
-    mistakes = {
-        (2_359_296, 2_361_600, 2_359_296): no_output_bias,
-        (2_359_296, 2_362_368, 2_359_296): no_output_bias,
-        (1_769_472, 1_771_776, 1_769_472): no_output,
-        (2_360_064, 2_360_832, 2_360_064): "qkv_bias=True adds three biases: for queries, for keys and for values.",
-        (2_360_064, 2_363_136, 2_360_064): "out_proj has its bias already in the first count. How many more come?",
-        (2_362_368, 2_360_064, 2_362_368): "The other way round: qkv_bias=False comes first.",
-        (2_360_064, 2_362_368, 196_672): heads,
-        (2_360_064, 2_362_368, 197_376): heads,
-        (2_360_064, 2_362_368, 28_320_768): heads,
-    }
-    check_tuple(answer, (2_360_064, 2_362_368, 2_360_064), mistakes)
-    return "4 * emb_dim² + emb_dim, and 3 * emb_dim more for the biases. Heads cost nothing: they share the columns."
+
+
+def too_far_back(num_tokens, window):
+    return future(num_tokens, window).T
 
 
 def window_mask(num_tokens, window):
-    return future(num_tokens) | future(num_tokens, window).T
+    return future(num_tokens) | too_far_back(num_tokens, window)
 
 
-@exercise(
+function(
     "06.6",
+    window_mask,
+    cases=[(2, 1), (2, 2), (6, 3), (5, 1), (8, 2), (4, 4), (3, 9), (1, 1)],
+    mistakes={
+        "The future is hidden. The tokens that are too far back are still seen.": lambda n, window: future(n),
+        "What is too far back is hidden. The future must be hidden, too.": too_far_back,
+        "Your window reaches forward as well as back: the next token can be seen.": (
+            lambda n, window: future(n, window) | too_far_back(n, window)
+        ),
+        "Your window is one too wide. It counts the token itself: with window 1 a token sees nothing else.": (
+            lambda n, window: window_mask(n, window + 1)
+        ),
+        "Your window is one too narrow. It counts the token itself: with window 1 a token sees itself.": (
+            lambda n, window: window_mask(n, window - 1)
+        ),
+        "The wrong way round: True where a square is hidden, as in masked_fill.": (
+            lambda n, window: ~window_mask(n, window)
+        ),
+        "You hide what is both in the future and too far back: nothing is. Either reason is enough: join with |.": (
+            lambda n, window: future(n) & too_far_back(n, window)
+        ),
+        "Rows and columns are swapped: yours hides the past. Row i is the token that looks.": (
+            lambda n, window: window_mask(n, window).T
+        ),
+    },
+    solved="Each layer carries news window - 1 tokens further, so 12 layers reach 12 times as far as one.",
     hints=[
         "Two things are hidden: the future, and what lies too far back. Make each mask, then join them with `|`.",
         "With i for the token that looks and j for the one looked at: hidden where j > i, and where i - j >= window.",
@@ -380,41 +341,3 @@ def window_mask(num_tokens, window):
         "`(distance < 0) | (distance >= window)`",
     ],
 )
-def my_window_mask(answer):
-    cases = [(2, 1), (2, 2), (6, 3), (5, 1), (8, 2), (4, 4), (3, 9), (1, 1)]
-    mistakes = [
-        (
-            lambda n, window: future(n),
-            "The future is hidden. The tokens that are too far back are still seen.",
-        ),
-        (
-            lambda n, window: future(n, window).T,
-            "What is too far back is hidden. The future must be hidden, too.",
-        ),
-        (
-            lambda n, window: future(n, window) | future(n, window).T,
-            "Your window reaches forward as well as back: the next token can be seen.",
-        ),
-        (
-            lambda n, window: future(n) | future(n, window + 1).T,
-            "Your window is one too wide. It counts the token itself: with window 1 a token sees nothing else.",
-        ),
-        (
-            lambda n, window: future(n) | future(n, window - 1).T,
-            "Your window is one too narrow. It counts the token itself: with window 1 a token sees itself.",
-        ),
-        (
-            lambda n, window: ~window_mask(n, window),
-            "The wrong way round: True where a square is hidden, as in masked_fill.",
-        ),
-        (
-            lambda n, window: future(n) & future(n, window).T,
-            "You hide what is both in the future and too far back: nothing is. Either reason is enough: join with |.",
-        ),
-        (
-            lambda n, window: window_mask(n, window).T,
-            "Rows and columns are swapped: yours hides the past. Row i is the token that looks.",
-        ),
-    ]
-    check_function(answer, cases, window_mask, mistakes)
-    return "Each layer carries news window - 1 tokens further, so 12 layers reach 12 times as far as one."

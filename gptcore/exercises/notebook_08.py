@@ -1,6 +1,7 @@
-"""Checks and hints for notebook 08, the GPT model."""
+"""The exercises of notebook 08, the GPT model."""
 
 import copy
+from functools import partial
 from itertools import combinations
 
 import torch
@@ -14,66 +15,65 @@ from gptcore.exercises.checking import (
     as_number,
     call,
     check_function,
-    check_number,
     close,
     devices,
     exercise,
+    number,
     show,
 )
+from gptcore.exercises.ready_made import COUNTS
 
+MEDIUM = 406_212_608  # the parameters of 345M, untied
+XL = 1_557_380_800  # and of 1542M, tied
 
-@exercise(
+number(
     "08.1",
+    MEDIUM * 2 / 2**20,
+    tolerance=0.3,
+    mistakes={
+        "That is float32, 4 bytes each. bfloat16 has 16 bits.": MEDIUM * 4 / 2**20,
+        "Those are MB of 1,000,000 bytes. A MiB has 1,048,576 bytes.": MEDIUM * 2 / 1e6,
+        "Those are MB, in float32. A MiB has 1,048,576 bytes, and bfloat16 has 16 bits.": MEDIUM * 4 / 1e6,
+        "That is one byte each. bfloat16 has 16 bits.": MEDIUM / 2**20,
+        "bfloat16 has 16 bits. Divide by 8 to get bytes.": MEDIUM * 16 / 2**20,
+        "That is the tied model. Here the output head has a table of its own.": 354_749_440 * 2 / 2**20,
+        "You trusted the name. Count the parameters: they are not 345 million.": [345e6 * 2 / 2**20, 345e6 * 2 / 1e6],
+        "That is the 124M model.": 163_009_536 * 2 / 2**20,
+        "Those are bytes. How many MiB are they?": MEDIUM * 2,
+        "Those are GiB. How many MiB are they?": MEDIUM * 2 / 2**30,
+        "Those are KiB. How many MiB are they?": MEDIUM * 2 / 2**10,
+    },
+    solved="406,212,608 parameters, two bytes each: 774.79 MiB, or 812.43 MB.",
     hints=[
         "Three steps: how many parameters, how many bytes has each, and how many bytes make a MiB?",
         "A number in bfloat16 has 16 bits. A MiB is 2 to the power of 20 bytes.",
         "`count_parameters(GPT_CONFIGS['345M']) * 2 / 2**20`",
     ],
 )
-def mebibytes(answer):
-    parameters = 406_212_608
-    mistakes = {
-        parameters * 4 / 2**20: "That is float32, 4 bytes each. bfloat16 has 16 bits.",
-        parameters * 2 / 1e6: "Those are MB of 1,000,000 bytes. A MiB has 1,048,576 bytes.",
-        parameters * 4 / 1e6: "Those are MB, in float32. A MiB has 1,048,576 bytes, and bfloat16 has 16 bits.",
-        parameters / 2**20: "That is one byte each. bfloat16 has 16 bits.",
-        parameters * 16 / 2**20: "bfloat16 has 16 bits. Divide by 8 to get bytes.",
-        354_749_440 * 2 / 2**20: "That is the tied model. Here the output head has a table of its own.",
-        345_000_000 * 2 / 2**20: "You trusted the name. Count the parameters: they are not 345 million.",
-        345_000_000 * 2 / 1e6: "You trusted the name. Count the parameters: they are not 345 million.",
-        163_009_536 * 2 / 2**20: "That is the 124M model.",
-        parameters * 2: "Those are bytes. How many MiB are they?",
-        parameters * 2 / 2**30: "Those are GiB. How many MiB are they?",
-        parameters * 2 / 2**10: "Those are KiB. How many MiB are they?",
-    }
-    check_number(answer, parameters * 2 / 2**20, mistakes, tolerance=0.3)
-    return "406,212,608 parameters, two bytes each: 774.79 MiB, or 812.43 MB."
 
-
-@exercise(
+number(
     "08.2",
+    XL * 16 / 1e9,
+    tolerance=0.1,
+    mistakes={
+        "Those are the weights alone. What does training keep besides, for each of them?": XL * 4 / 1e9,
+        "Those are weights and gradients. Adam keeps something for each parameter, too.": XL * 8 / 1e9,
+        "Three numbers for each parameter. There are four: weight, gradient, and Adam has two.": XL * 12 / 1e9,
+        "Five numbers for each parameter. There are four: weight, gradient, and Adam has two.": XL * 20 / 1e9,
+        "That is the untied model. With tied weights the head has no table of its own.": 1_637_792_000 * 16 / 1e9,
+        "Those are GiB of 2^30 bytes. A GB has 1,000,000,000 bytes.": XL * 16 / 2**30,
+        "Those are bytes. How many GB are they?": XL * 16,
+        "Those are MB. How many GB are they?": XL * 16 / 1e6,
+        "You added the quarter for PyTorch itself. Here only the model's share is asked.": XL * 16 / 1e9 + 0.25,
+        "You trusted the name. Count the parameters: they are not 1542 million.": 1.542 * 16,
+    },
+    solved="16 bytes for each parameter, 24.9 GB, and activations come on top: 24 GB are not enough.",
     hints=[
         "Four things of the size of the model are in memory: the weights, and what else?",
         "Each parameter has a gradient, and Adam keeps two running averages for it.",
         "Four numbers of 4 bytes for each of 1,557,380,800 parameters. A GB has 1,000,000,000 bytes.",
     ],
 )
-def adams_memory(answer):
-    parameters = 1_557_380_800
-    mistakes = {
-        parameters * 4 / 1e9: "Those are the weights alone. What does training keep besides, for each of them?",
-        parameters * 8 / 1e9: "Those are weights and gradients. Adam keeps something for each parameter, too.",
-        parameters * 12 / 1e9: "Three numbers for each parameter. There are four: weight, gradient, and Adam has two.",
-        parameters * 20 / 1e9: "Five numbers for each parameter. There are four: weight, gradient, and Adam has two.",
-        1_637_792_000 * 16 / 1e9: "That is the untied model. With tied weights the head has no table of its own.",
-        parameters * 16 / 2**30: "Those are GiB of 2^30 bytes. A GB has 1,000,000,000 bytes.",
-        parameters * 16: "Those are bytes. How many GB are they?",
-        parameters * 16 / 1e6: "Those are MB. How many GB are they?",
-        parameters * 16 / 1e9 + 0.25: "You added the quarter for PyTorch itself. Here only the model's share is asked.",
-        1.542 * 16: "You trusted the name. Count the parameters: they are not 1542 million.",
-    }
-    check_number(answer, parameters * 16 / 1e9, mistakes, tolerance=0.1)
-    return "16 bytes for each parameter, 24.9 GB, and activations come on top: 24 GB are not enough."
 
 
 @exercise(
@@ -126,6 +126,7 @@ class TwoTables(nn.Module):
 
 @exercise(
     "08.4",
+    solved="One tensor with two names: one count, one step of training, and a gradient from both uses.",
     hints=[
         "Copying numbers is not enough: the head must hold the very same tensor.",
         "`model.tok_emb.weight` and `model.out_head.weight` are two names. Make the second name mean the first tensor.",
@@ -140,7 +141,7 @@ def my_tie(answer):
         try:
             returned = call(answer, model)
         except NotAnswered:
-            if _shared(model):
+            if model.out_head.weight is model.tok_emb.weight:
                 raise Wrong("The weights are tied. Now return the model.") from None
             raise
         if returned is not model:
@@ -153,7 +154,7 @@ def my_tie(answer):
         except Wrong as wrong:
             raise Wrong(f"The model does not run any more. {wrong}") from None
         if emb is not head:
-            _judge_untied(emb, head, before_emb, before_head)
+            raise Wrong(why_untied(emb, head, before_emb, before_head))
         if not emb.requires_grad:
             raise Wrong("The shared tensor has requires_grad=False now, so training would leave it as it is.")
         if not torch.equal(emb, before_emb):
@@ -162,51 +163,71 @@ def my_tie(answer):
             )
         if not close(logits, before_emb[in_idx] @ before_emb.T, 1e-4):
             raise Wrong("The logits are not embedding times head any more. Change nothing but the head's weight.")
-    return "One tensor with two names: one count, one step of training, and a gradient from both uses."
 
 
-def _shared(model):
-    return model.out_head.weight is model.tok_emb.weight
-
-
-def _judge_untied(emb, head, before_emb, before_head):
+def why_untied(emb, head, before_emb, before_head):
     if emb.data_ptr() == head.data_ptr():
-        raise Wrong(
+        return (
             "The numbers are in one place, but they belong to two parameters: each gets a gradient of its own, and "
             "they still count twice. Give the head the embedding's parameter itself."
         )
     if torch.equal(emb, head):
-        raise Wrong(
-            "That is a copy. Equal now, but change one number in the embedding, or train one step, and they differ."
-        )
+        return "That is a copy. Equal now, but change one number in the embedding, or train one step, and they differ."
     if torch.equal(emb, before_emb) and torch.equal(head, before_head):
-        raise Wrong("Nothing is tied yet: there are still two tables with numbers of their own.")
-    raise Wrong("There are still two tables. Make the head's weight the embedding's own tensor.")
+        return "Nothing is tied yet: there are still two tables with numbers of their own."
+    return "There are still two tables. Make the head's weight the embedding's own tensor."
 
 
-def forward(in_idx, tok_emb, pos_emb, blocks, final_norm, out_head, *, positions="tokens", norm="last", head=None):
+def forward(in_idx, tok_emb, pos_emb, blocks, final_norm, out_head, *, positions="tokens", norm="last"):
     """The model from its parts, or with a fault."""
     batch, num_tokens = in_idx.shape
-    x = tok_emb(in_idx)
-    if positions == "tokens":
-        x = x + pos_emb.weight[:num_tokens]
-    if positions == "batch":
-        x = x + pos_emb.weight[:batch, None]
-    if positions == "last":
-        x = x + pos_emb.weight[num_tokens - 1]
+    table = pos_emb.weight
+    added = {"tokens": table[:num_tokens], "batch": table[:batch, None], "last": table[num_tokens - 1], None: 0}
+    x = tok_emb(in_idx) + added[positions]
     if norm == "first":
         x = final_norm(x)
     for block in blocks:
         x = block(x)
         if norm == "each":
             x = final_norm(x)
-    if norm == "last":
-        x = final_norm(x)
-    return out_head(x) if head is None else head(out_head(x))
+    return out_head(final_norm(x) if norm == "last" else x)
+
+
+FORWARD_MISTAKES = {
+    "Nothing is mended yet: all tokens of a text get the same position, and the last norm is without effect.": partial(
+        forward, positions="batch", norm=None
+    ),
+    "The positions are right now. The other fault is after the blocks: what becomes of the last norm's result?": (
+        partial(forward, norm=None)
+    ),
+    "The norm is right now. But all tokens of a text still get one position: the text's place in the batch.": partial(
+        forward, positions="batch"
+    ),
+    "The last norm is right now. But you have dropped the positions: each token needs that of its place.": partial(
+        forward, positions=None
+    ),
+    "You have dropped the positions, and the last norm is still without effect.": partial(
+        forward, positions=None, norm=None
+    ),
+    "All tokens get the last position. Each needs that of its own place: 0, 1, 2, ...": partial(
+        forward, positions="last"
+    ),
+    "The positions are right. But you normalise after every block: the final norm stands once, after the last.": (
+        partial(forward, norm="each")
+    ),
+    "The positions are right. But the final norm belongs after the blocks, before the output head.": partial(
+        forward, norm="first"
+    ),
+    "Both faults are mended. But you return probabilities; the model returns logits.": (
+        lambda *parts: forward(*parts).softmax(dim=-1)
+    ),
+}
 
 
 @exercise(
     "08.5",
+    mistakes=FORWARD_MISTAKES,
+    solved="Positions by place, and a norm that counts. Both faults left every shape as it was.",
     hints=[
         "One fault is before the blocks, the other after them. Ask of each line: is what it makes used?",
         "Which token is the model to know the place of: the first, second, third *text*, or token?",
@@ -215,71 +236,32 @@ def forward(in_idx, tok_emb, pos_emb, blocks, final_norm, out_head, *, positions
     ],
 )
 def mended_forward(answer):
-    if not callable(answer):
-        call(answer)
     with torch.random.fork_rng():
         torch.manual_seed(5)
         parts = nn.ModuleList(
             [
                 nn.Embedding(20, 8),
                 nn.Embedding(6, 8),
-                nn.Sequential(*[nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(2)]),  # in place of blocks
+                nn.Sequential(*[nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(3)]),  # in place of blocks
                 nn.LayerNorm(8),
                 nn.Linear(8, 20, bias=False),
             ]
         )
         nn.init.normal_(parts[3].weight)  # so that one norm more is seen, too
         nn.init.normal_(parts[3].bias)
-
-    def with_parts(function, parts, **fault):
-        def of_ids(in_idx):
-            return function(in_idx, *parts.to(in_idx.device), **fault)
-
-        return of_ids
-
-    mistakes = [
-        (
-            {"positions": "batch", "norm": None},
-            "Nothing is mended yet: all tokens of a text get the same position, and the last norm is without effect.",
-        ),
-        (
-            {"norm": None},
-            "The positions are right now. The other fault is after the blocks: what becomes of the last norm's result?",
-        ),
-        (
-            {"positions": "batch"},
-            "The norm is right now. But all tokens of a text still get one position: the text's place in the batch.",
-        ),
-        (
-            {"positions": None},
-            "The last norm is right now. But you have dropped the positions: each token needs that of its place.",
-        ),
-        (
-            {"positions": None, "norm": None},
-            "You have dropped the positions, and the last norm is still without effect.",
-        ),
-        ({"positions": "last"}, "All tokens get the last position. Each needs that of its own place: 0, 1, 2, ..."),
-        (
-            {"norm": "each"},
-            "The positions are right. But you normalise after every block: the final norm stands once, after the last.",
-        ),
-        (
-            {"norm": "first"},
-            "The positions are right. But the final norm belongs after the blocks, before the output head.",
-        ),
-        (
-            {"head": lambda logits: logits.softmax(dim=-1)},
-            "Both faults are mended. But you return probabilities; the model returns logits.",
-        ),
-    ]
     generator = torch.Generator().manual_seed(5)
     shapes = [(1, 4), (2, 6), (3, 3), (4, 1), (5, 2)]
-    cases = [(torch.randint(0, 20, shape, generator=generator).to(device),) for device in devices() for shape in shapes]
-    mistakes = [(with_parts(forward, parts, **fault), message) for fault, message in mistakes]
-    theirs = with_parts(answer, copy.deepcopy(parts))  # its own: nobody knows what it does to it
+    cases = []
+    for device in devices():
+        theirs = copy.deepcopy(parts).to(device)  # its own: nobody knows what it does to it
+        cases += [(torch.randint(0, 20, shape, generator=generator).to(device), *theirs) for shape in shapes]
+
+    def with_parts(function):
+        return lambda in_idx, *_: function(in_idx, *parts.to(in_idx.device))
+
+    mistakes = {message: with_parts(wrong) for message, wrong in FORWARD_MISTAKES.items()}
     with torch.no_grad():
-        check_function(theirs, cases, with_parts(forward, parts), mistakes, tolerance=1e-4)
-    return "Positions by place, and a norm that counts. Both faults left every shape as it was."
+        check_function(answer, cases, with_parts(forward), mistakes, tolerance=1e-4)
 
 
 def slips(cfg):
@@ -288,6 +270,7 @@ def slips(cfg):
     width, depth = cfg["emb_dim"], cfg["n_layers"]
     vectors, matrices = depth * width, depth * width**2  # one of each size in every block
     with_bias = 1 if cfg["qkv_bias"] else 0
+    more_heads = 3 * matrices * (cfg["n_heads"] - 1)
     blocks = table["attention"] + table["feed-forward"] + 4 * vectors
     return {
         "One table of vocab_size * emb_dim is missing: the token embedding has one, and the output head, untied, has "
@@ -310,15 +293,26 @@ def slips(cfg):
         "The weights of attention's output projection are missing.": -matrices,
         "The output head has no bias.": cfg["vocab_size"],
         "Feed-forward has two matrices of emb_dim * 4 emb_dim; you count one.": -4 * matrices,
-        "n_heads changes no count: the heads share one query, one key and one value matrix.": 3
-        * matrices
-        * (cfg["n_heads"] - 1),
+        "n_heads changes no count: the heads share one query, one key and one value matrix.": more_heads,
         "You count one block. There are n_layers of them.": -blocks // depth * (depth - 1),
     }
 
 
+def count_with(made, cfg):
+    """Count parameters, with some slips made."""
+    return count_parameters(cfg) + sum(slips(cfg)[slip] for slip in made)
+
+
+def count_mistakes(together):
+    """Return the mistakes of everybody who makes so many slips together."""
+    return {" ".join(made): partial(count_with, made) for made in combinations(slips(GPT_CONFIG_124M), together)}
+
+
 @exercise(
     "08.6",
+    mistakes=count_mistakes(1),
+    forbidden=COUNTS,
+    solved="Exact for depths of 1 to 48, with biases and without.",
     hints=[
         "Take the model apart: two tables, n_layers blocks, a norm, a head. A Linear(a, b) has a * b weights and, "
         "unless told otherwise, b biases.",
@@ -330,8 +324,6 @@ def slips(cfg):
     ],
 )
 def my_count(answer):
-    if not callable(answer):
-        call(answer)
     sizes = [  # small, in case somebody builds the model after all
         {"n_layers": 2, "emb_dim": 6, "qkv_bias": False, "n_heads": 3, "vocab_size": 11, "context_length": 5},
         {"n_layers": 3, "emb_dim": 10, "qkv_bias": True, "n_heads": 2, "vocab_size": 7, "context_length": 13},
@@ -339,10 +331,5 @@ def my_count(answer):
         {"n_layers": 48, "emb_dim": 25, "qkv_bias": False, "n_heads": 25, "vocab_size": 50, "context_length": 1024},
     ]
     cases = [({**cfg, "drop_rate": 0.1},) for cfg in sizes]
-    single = [(slip,) for slip in slips(GPT_CONFIG_124M)]
-    mistakes = [
-        (lambda cfg, both=both: count_parameters(cfg) + sum(slips(cfg)[slip] for slip in both), " ".join(both))
-        for both in [*single, *combinations(slips(GPT_CONFIG_124M), 2)]
-    ]
-    check_function(lambda cfg: answer(dict(cfg)), cases, count_parameters, mistakes, tolerance=0)
-    return "Exact for depths of 1 to 48, with biases and without."
+    mistakes = count_mistakes(1) | count_mistakes(2)
+    check_function(answer, cases, count_parameters, mistakes, tolerance=0)

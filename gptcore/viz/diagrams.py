@@ -25,9 +25,11 @@ _MAP_BOXES = (
     (594, 168, 166, "final layer norm", "02"),
     (594, 108, 166, "GPT model, logits", "08"),
     (594, 48, 166, "next token", "09"),
-    (14, 300, 166, "training", "10"),
-    (297, 300, 166, "OpenAI's weights", "11"),
-    (594, 300, 166, "fast writing", "12"),
+    (14, 300, 140, "training", "10"),
+    (166, 300, 140, "OpenAI's weights", "11"),
+    (317, 300, 140, "fast writing", "12"),
+    (469, 300, 140, "what it learned", "13"),
+    (620, 300, 140, "your own GPT", "14"),
 )
 _NOTEBOOKS = {
     "01": "01_config_and_shapes",
@@ -42,6 +44,8 @@ _NOTEBOOKS = {
     "10": "10_why_training_matters",
     "11": "11_gpt2_weights",
     "12": "12_fast_generation",
+    "13": "13_what_it_learned",
+    "14": "14_your_own_gpt",
 }
 _MAP_WIDTH, _MAP_HEIGHT = 774, 356
 _MAP_ARROWS = (
@@ -65,7 +69,7 @@ _MAP_IN_WORDS = (
     "blocks (07). Each block: layer norm (02), attention (06), added to a shortcut (05); then layer norm (02), "
     "feed-forward (04) with GELU inside (03), added to a shortcut (05). After the blocks: the final layer norm (02), "
     "the logits of the whole GPT model (08), and the next token (09). Below the map: training (10), OpenAI's "
-    "weights (11) and fast writing (12)."
+    "weights (11), fast writing (12), what was learned (13) and your own GPT (14)."
 )
 
 

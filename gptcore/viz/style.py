@@ -6,8 +6,11 @@ Colours: Okabe and Ito 2008, "Color Universal Design", readable with every kind 
 import base64
 import html
 import io
+import re
 import threading
+import tomllib
 from contextlib import contextmanager
+from pathlib import Path
 
 from IPython.display import display
 
@@ -33,6 +36,11 @@ LOOK = {
     "lines.linewidth": 2,
 }
 
+# The alternative texts of the lessons' figures stand here and not in the cells, where they would answer a prediction
+# before it is made: a file for each notebook.
+TEXTS = Path(__file__).parent / "texts"
+NAME_OF_A_TEXT = re.compile(r"(\d\d)\.(\w+)")
+
 # A kernel may handle an explorer's messages in other threads than the one that runs the cells (ipykernel 7 does, and
 # not all of them in the same), while matplotlib's settings and an explorer's state belong to all threads.
 one_at_a_time = threading.RLock()
@@ -45,8 +53,9 @@ class Picture:
     """A picture for a notebook: an <img> with alternative text, which also stands in for it as plain text."""
 
     def __init__(self, data, mime, alt, width, height=None):
-        self.alt = alt
-        source = f"data:{mime};base64,{base64.b64encode(data).decode()}"
+        self.alt, self._mime, self._width = alt, mime, width
+        self._base64 = base64.b64encode(data).decode()
+        source = f"data:{mime};base64,{self._base64}"
         keep_room = f'height="{height}" ' if height else ""  # the page stands still while the next picture comes
         self.html = (
             f'{_DARK_THEME}<img class="gptcore-picture" alt="{html.escape(alt, quote=True)}" '
@@ -54,21 +63,25 @@ class Picture:
         )
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/html": self.html, "text/plain": self.alt}
+        bundle = {"text/html": self.html, "text/plain": self.alt}
+        if self._mime != "image/png":
+            return bundle
+        # For viewers that drop HTML. JupyterLab takes the HTML: it gives a plain picture no alternative text.
+        return bundle | {"image/png": self._base64}, {"image/png": {"alt": self.alt, "width": self._width}}
 
 
 @contextmanager
 def figure(alt, *, rows=1, columns=1, size=None):
-    """Give axes to draw into, then show the picture with the alternative text `alt`.
+    """Give axes to draw into, then show the picture with the alternative text `alt`, or with the one named so.
 
         with figure("ReLU is 0 left of 0 and the diagonal right of it") as ax:
             plots.lines(ax, x, {"ReLU": relu(x)}, title="ReLU", xlabel="input x", ylabel="output")
 
+    The name of a text, such as "02.spread", stands for the line `spread` of texts/02.toml.
     `size` is (width, height) in inches of 100 pixels; the axes come as from `Figure.subplots(rows, columns)`.
-    Raises: ValueError when `alt` is empty, or an axis is left without a title or labels.
+    Raises: ValueError when there is no such text, or an axis is left without a title or labels.
     """
-    if not alt.strip():
-        raise ValueError("alt is empty; say in a sentence or two what the figure shows")
+    alt = alternative_text(alt)
     # Here and not above: matplotlib takes 35 MB, and a notebook that holds a large model may draw without it.
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -88,6 +101,20 @@ def figure(alt, *, rows=1, columns=1, size=None):
     png = io.BytesIO()
     pixels.quantize(PICTURE_COLOURS).save(png, format="png", optimize=True)
     display(Picture(png.getvalue(), "image/png", alt, width=round(width * PIXELS_PER_INCH)))
+
+
+def alternative_text(alt):
+    """Return `alt`, or where it is a name such as "02.spread", the text of that name."""
+    if not alt.strip():
+        raise ValueError("alt is empty; say in a sentence or two what the figure shows")
+    name = NAME_OF_A_TEXT.fullmatch(alt)
+    if name is None:
+        return alt
+    path = TEXTS / f"{name[1]}.toml"
+    texts = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if name[2] not in texts:
+        raise ValueError(f"no alternative text is named {alt!r}; texts/{path.name} has {', '.join(texts) or 'none'}")
+    return texts[name[2]]
 
 
 @contextmanager

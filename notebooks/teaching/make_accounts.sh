@@ -3,7 +3,8 @@
 #
 #     sudo notebooks/teaching/make_accounts.sh class.txt > passwords.txt
 #
-# Each home has the notebooks and exercises, not the solutions, and nobody else can look into it.
+# Each home has the notebooks and exercises, and nobody else can look into it. What has the solutions in this project is
+# closed to everybody but its owner: the students' gptcore is a link into the project.
 # Names that have an account already keep it, with their password and their work.
 set -euo pipefail
 
@@ -12,6 +13,11 @@ if [[ $# -ne 1 || ! -r $1 ]]; then
     exit 2
 fi
 project=$(cd "$(dirname "$0")/../.." && pwd)
+for closed in notebooks/solutions tests .git; do
+    [[ ! -e $project/$closed ]] || chmod go= "$project/$closed"
+done
+[[ ! -f /dev/stdout ]] || chmod go= /dev/stdout # the passwords
+
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 mkdir -p "$home/gpt/notebooks"

@@ -3,11 +3,12 @@
     python notebooks/teaching/make_exercises.py
 
 Solutions, hidden tests and outputs are taken out by nbgrader's own preprocessors, as `nbgrader generate_assignment`
-does, but without a course. Needs requirements.txt of this folder.
+does, but without a course. Gathers the teacher's pages anew, too. Needs requirements.txt of this folder.
 """
 
 from pathlib import Path
 
+import make_pages
 from nbconvert.exporters import NotebookExporter
 from nbgrader.preprocessors import (
     CheckCellMetadata,
@@ -40,6 +41,7 @@ def main():
         target = NOTEBOOKS / "exercises" / solution.name
         target.write_text(student_version(solution), encoding="utf-8")
         print(target.relative_to(NOTEBOOKS))
+    make_pages.main()
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def main():
     for name in widgets.__all__:
         function = getattr(widgets, name)
         with contextlib.redirect_stdout(io.StringIO()):  # without a notebook, display() prints
-            function(*[model] if "model" in inspect.signature(function).parameters else [])
+            knows_stories = gptcore.GPTModel.from_pretrained("stories") if name == "cut_explorer" else model
+            function(*[knows_stories] if "model" in inspect.signature(function).parameters else [])
         times = measure(next(reversed(live._shown.values())))
         every = sorted(t for control in times.values() for t in control)
         median, p95 = statistics.median(every), every[int(0.95 * len(every))]

@@ -9,6 +9,7 @@ nothing else. The book's package is not among the requirements, because it would
 """
 
 import importlib.util
+import shutil
 import statistics
 import subprocess
 import sys
@@ -17,12 +18,15 @@ import time
 
 import torch
 import transformers
+from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from gptcore import GPT_CONFIG_124M, GPTModel, forward_flops, generate, generate_text_simple
+from gptcore.linear import Linear
 
 ROUNDS = 7
 PROMPT, NEW, NEW_UNCACHED, LONG = 16, 64, 12, 512  # tokens
+TEXTS_AT_ONCE, NEW_OF_MANY = (1, 2, 4, 8, 16, 32, 64), 8
 PROCESS = """
 import resource, sys, time
 import torch
@@ -119,6 +123,27 @@ def book(config):
     return {"forward": plain, "simple": lambda idx, num_new: loop(plain, idx, num_new, 1024), "cache": with_cache}
 
 
+def use_product(model, kind):
+    for part in model.modules():
+        if isinstance(part, nn.Linear):
+            part.__class__ = kind  # the same weights, another forward
+    return model
+
+
+def report_many_texts(model):
+    print(f"\nGreedy decoding of several texts at once, {PROMPT} + {NEW_OF_MANY} tokens, tokens/s")
+    print(f"  {'texts':<8}{'gptcore':>10}{'nn.Linear':>12}")
+    for num_texts in TEXTS_AT_ONCE:
+        prompts = torch.randint(50257, (num_texts, PROMPT))
+        works = {
+            kind: lambda kind=kind, prompts=prompts: generate(use_product(model, kind), prompts, NEW_OF_MANY)
+            for kind in (Linear, nn.Linear)
+        }
+        speeds = {kind: num_texts * NEW_OF_MANY / took for kind, took in interleaved(works, rounds=3).items()}
+        print(f"  {num_texts:<8}{speeds[Linear]:>10.1f}{speeds[nn.Linear]:>12.1f}", flush=True)
+    use_product(model, Linear)
+
+
 @torch.no_grad()
 def main():
     transformers.logging.set_verbosity_error()
@@ -152,6 +177,13 @@ def main():
             "gptcore": lambda: generate(ours, prompt, NEW),
             "transformers": lambda: theirs.generate(prompt, **settings),
         }
+        if shutil.which("c++") or shutil.which("cl"):
+            compiled = GPTModel.from_pretrained(folder)
+            for block in compiled.trf_blocks:
+                block.ff.compile()
+            works["gptcore, ff compiled"] = lambda: generate(compiled, prompt, NEW)
+        else:
+            print("\nThere is no C++ compiler here: no row for torch.compile.")
         the_book = book({**GPT_CONFIG_124M, "qkv_bias": True})
         if the_book:
             works["the book, with cache"] = lambda: the_book["cache"](prompt, NEW)
@@ -169,6 +201,8 @@ def main():
             NEW,
             bandwidth / weights,
         )
+
+        report_many_texts(ours)
 
         works = {"gptcore": lambda: ours(long), "transformers": lambda: theirs(long)}
         if the_book:

@@ -15,8 +15,8 @@ from pathlib import Path
 import nbformat
 
 BENCHMARKS = Path(__file__).parent
-sys.path.insert(0, str(BENCHMARKS.parent / "notebooks"))
-from make_outputs import NOTEBOOKS, run  # noqa: E402 - found by the line above
+sys.path.insert(0, str(BENCHMARKS.parents[1] / "gptcore" / "tools"))  # by itself: gptcore would bring PyTorch
+from make_outputs import NOTEBOOKS, run  # noqa: E402
 
 
 def main(names):

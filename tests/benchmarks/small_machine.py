@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = Path(__file__).parent
-sys.path.insert(0, str(BENCHMARKS.parent / "notebooks"))
-from make_outputs import NOTEBOOKS  # noqa: E402 - found by the line above
+sys.path.insert(0, str(BENCHMARKS.parents[1] / "gptcore" / "tools"))  # by itself: gptcore would bring PyTorch
+from make_outputs import NOTEBOOKS  # noqa: E402
 from memory_limit import memory_limit, why_not_here  # noqa: E402
 
 MEGABYTES = 1074  # 1 GiB

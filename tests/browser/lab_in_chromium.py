@@ -116,10 +116,19 @@ class Notebook:
         self.page.get_by_text("Restart Kernel and Run All Cells…", exact=True).first.click()
         self.page.get_by_role("button", name="Confirm Kernel Restart").click()
         # The prompts are emptied first; textContent, because cells out of sight have no innerText.
-        prompts = "[...document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell .jp-InputPrompt')]"
+        # What is shown in place of folded code has an empty one.
+        shown = ".jp-NotebookPanel .jp-CodeCell .jp-InputPrompt:not(.jp-Placeholder-prompt)"
+        prompts = f"[...document.querySelectorAll('{shown}')]"
         self.page.wait_for_function(f"{prompts}.some(prompt => !/\\[\\d+\\]/.test(prompt.textContent))")
         all_have_run = f"{prompts}.every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"
         self.page.wait_for_function(all_have_run, timeout=SLOW_RUN)
+
+    def choose_theme(self, name):
+        self.page.get_by_role("menuitem", name="Settings", exact=True).first.click()
+        self.page.get_by_text("Theme", exact=True).first.hover()
+        self.page.get_by_text(name, exact=True).first.click()
+        is_light = str("Light" in name).lower()
+        self.page.wait_for_selector(f"body[data-jp-theme-light={is_light}]", state="attached")
 
     def complaints(self):
         """Errors and warnings below the cells."""

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from lab_in_chromium import SLOW, Notebook
 from playwright.sync_api import expect
-from reading import PATHS, as_page, code_cells, read, with_what_it_needs
+from reading import PATHS, as_page, code_cells, read, tags, with_what_it_needs
 
 from gptcore import (
     GPT_CONFIG_124M,
@@ -176,9 +176,56 @@ def sampling(explorer):
     explorer.choose("3")
     explorer.shows("3 tokens can come next")
     explorer.slide("temperature", -10)
-    explorer.shows("1 tokens can come next")
+    explorer.shows("1 token can come next")
     explorer.press("Draw again")
-    explorer.shows("1 tokens can come next")
+    explorer.shows("1 token can come next")
+
+
+def time_machine(explorer):
+    explorer.shows("Step 0: loss 7.05 over all tokens")
+    explorer.slide("after step", 15)
+    explorer.shows("Step 500: loss 0.54 over all tokens")
+    explorer.says("Anna had a secret. In a basket she kept")
+    explorer.choose("2")
+    explorer.says("Would you like an apple")
+    explorer.choose("a map of its words")
+    explorer.shows("of the spread of the words lies within their kinds")
+    explorer.slide("after step", -14)
+    explorer.shows("Step 5: loss 5.38 over all tokens", "of the spread of the words")
+
+
+def lens(explorer):
+    explorer.shows("asked 17%, ␣ball 15%, ␣spoon 27%, ␣bell 32%, ␣ball 100%.")
+    explorer.write("text", "<|endoftext|>One day Anna")
+    explorer.shows("At the last token", "␣met")
+    explorer.write("text", "")
+    explorer.shows("Not possible", "text is empty")
+
+
+def patch(explorer):
+    explorer.shows("After the first text ␣ball is likeliest, after the other ␣cup", "at 5 of 105 places")
+    explorer.write("other", "<|endoftext|>Tom")
+    explorer.shows("Not possible", "the texts have 21 and 2 tokens; they need the same number")
+
+
+def cut(explorer):
+    explorer.shows("without the attention of block 3")
+    explorer.choose("head")
+    explorer.slide("head", 2)
+    explorer.shows("without head 2 of block 3")
+    explorer.slide("block", -3)
+    explorer.choose("feed-forward")
+    explorer.shows("without the feed-forward of block 0")
+    explorer.choose("nothing")
+    explorer.shows("the whole model")
+    assert "without" not in explorer.explorer.inner_text()
+
+
+def looks_back(explorer):
+    explorer.shows("Share of weight on the future: 0%")
+    explorer.choose("block 3")
+    explorer.choose("1")
+    explorer.shows("Head 1: the last token, ., gives its largest weight", "to ␣Anna (position 3)")
 
 
 EXPLORERS = [
@@ -194,15 +241,22 @@ EXPLORERS = [
     ("07_transformer_block", "residual_stream_explorer", residual_stream),
     ("08_gpt_model", "size_explorer", size),
     ("09_greedy_generation", "generation_explorer", generation),
+    ("09_greedy_generation", "sampling_explorer", sampling),
     ("10_why_training_matters", "generation_explorer", trained),
+    ("10_why_training_matters", "attention_explorer", looks_back),
     ("11_gpt2_weights", "ablation_explorer", ablation),
-    ("12_fast_generation", "sampling_explorer", sampling),
+    ("12_fast_generation", "size_explorer", size),
+    ("13_what_it_learned", "time_machine_explorer", time_machine),
+    ("13_what_it_learned", "lens_explorer", lens),
+    ("13_what_it_learned", "patch_explorer", patch),
+    ("13_what_it_learned", "cut_explorer", cut),
+    ("14_your_own_gpt", "ablation_explorer", ablation),
 ]
 # As in notebook 10, but quick, and with a sample that is to be shown as text.
 TRAINING = """import torch
 from gptcore import train
 from gptcore.viz.widgets.training import TrainingView
-view = TrainingView(30, look=lambda: (1.5, "Once <b>upon</b>"), num_looks=3)
+view = TrainingView(30, look=lambda: ({"all": 1.5}, "Once <b>upon</b>"), num_looks=3)
 losses = train(torch.nn.Linear(1, 1), lambda: (torch.ones(1, 1),) * 2, 30, 0.1, torch.nn.MSELoss(), watch=view)"""
 # Not ours: a slider of ipywidgets has a handle without a name for screen readers (its description stands beside it, and
 # the value beside it can be typed); JupyterLab lets wide text scroll in a box that the keyboard cannot enter; nbconvert
@@ -293,7 +347,7 @@ def test_training_is_watched(explorers):
     output = explorers.page.locator(".jp-CodeCell").filter(has_text="TrainingView(").locator(".jp-OutputArea").first
     output.scroll_into_view_if_needed()
     expect(output).to_contain_text("It writes: Once <b>upon</b>", timeout=SLOW)
-    assert "After step 30: validation loss 1.50." in output.locator("img").get_attribute("alt")
+    assert "After step 30, loss on unseen stories: all 1.50." in output.locator("img").get_attribute("alt")
 
 
 def serious_faults(page, *parts):
@@ -362,12 +416,49 @@ def test_nothing_is_cut_off_in_a_narrow_window(explorers, begin, width):
     explorers.page.set_viewport_size(wide)
 
 
+def nothing_is_told_before_it_is_run(notebook):
+    """Stored answers are folded, and of what is folded JupyterLab shows no line that tells; pictures are there."""
+    cells = [cell for cell in read(PATHS[0]).cells if cell.cell_type == "code"]
+    on_page = notebook.page.locator(".jp-CodeCell")
+    expect(on_page).to_have_count(len(cells), timeout=SLOW)  # JupyterLab puts up the cells out of sight when it is idle
+    for index, cell in enumerate(cells):
+        here = on_page.nth(index)
+        here.scroll_into_view_if_needed()
+        if "predict" in tags(cell):
+            expect(here.locator(".jp-OutputPlaceholder")).to_be_visible()
+            assert here.locator(".jp-OutputPlaceholder").inner_text().strip() == ""
+        elif "check" in tags(cell):
+            expect(here.locator(".jp-InputPlaceholder")).to_be_visible()
+            assert here.locator(".jp-InputPlaceholder").inner_text().strip() == cell.source.splitlines()[0]
+        elif "figure(" in cell.source:  # neither run nor trusted
+            picture = here.locator("img")
+            expect(picture).to_be_visible()
+            assert picture.get_attribute("alt") == cell.outputs[0].data["text/plain"]
+            assert picture.evaluate("picture => picture.naturalWidth") > 0
+
+
+def every_picture_is_there(notebook, colours):
+    pictures = notebook.page.locator(".jp-OutputArea-output img")
+    assert pictures.count() >= 2
+    for picture in pictures.all():
+        expect(picture).to_be_visible()
+        assert len(picture.get_attribute("alt")) > 40
+        assert picture.evaluate("picture => picture.naturalWidth") > 0
+        assert picture.evaluate("picture => getComputedStyle(picture).filter") == colours
+
+
 def test_the_first_notebook_runs_twice_and_a_part_of_its_map_leads_to_its_notebook(open_notebook):
     notebook = open_notebook("00_start_here")
+    nothing_is_told_before_it_is_run(notebook)
     for _ in range(2):
         notebook.restart_and_run_all()
         assert notebook.complaints() == []
         assert notebook.explorer("token_explorer").explorer.count() == 1
+        assert notebook.page.locator(".jp-OutputPlaceholder:visible").count() == 0
+    every_picture_is_there(notebook, "none")
+    notebook.choose_theme("JupyterLab Dark")
+    every_picture_is_there(notebook, "invert(0.93) hue-rotate(180deg)")
+    notebook.choose_theme("JupyterLab Light")
     link = notebook.page.get_by_role("link", name="attention: notebook 06")
     link.focus()
     notebook.page.keyboard.press("Enter")

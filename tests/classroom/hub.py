@@ -53,6 +53,12 @@ for i in 0 1; do
     mkdir -p "${kept[i]}"
     mount --bind "kept-$i" "${kept[i]}"
 done
+for closed in notebooks/solutions tests .git; do  # whose rights are about to be changed: copies
+    [[ -e $PROJECT/$closed ]] || continue
+    cp -a "$PROJECT/$closed" closed-copy
+    mount --bind closed-copy "$PROJECT/$closed"
+    mv closed-copy "closed-${closed//\//-}"
+done
 "$TEACHING/make_accounts.sh" class.txt > passwords.txt
 exec "$PYTHON" -m jupyterhub -f "$TEACHING/jupyterhub_config.py" "$@"
 """
@@ -210,24 +216,27 @@ class Student:
     @contextlib.contextmanager
     def kernel(self, path="gpt/notebooks"):
         """Yield a function that runs code in a kernel of the student's own and returns what it printed."""
-        for attempts_left in (2, 1, 0):
-            answer = self.ask("POST", "kernels", json={"name": "python3", "path": path})
-            answer.raise_for_status()
-            kernel = answer.json()["id"]
-            address = f"{self.base.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels"
-            cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.browser.cookies)
-            try:
-                channel = websocket.create_connection(address, cookie=cookies, timeout=SLOW, origin=self.hub.url)
-                break
-            except websocket.WebSocketException:
-                # Where twelve start at once, one may not answer in a minute. A student then takes a new kernel.
-                if not attempts_left:
-                    raise
+        answer = self.ask("POST", "kernels", json={"name": "python3", "path": path})
+        answer.raise_for_status()
+        kernel = answer.json()["id"]
+        channel = self.connect(f"{self.base.replace('http', 'ws', 1)}/api/kernels/{kernel}/channels")
         try:
             yield lambda code: run(channel, code)
         finally:
             channel.close()
             self.ask("DELETE", f"kernels/{kernel}")
+
+    def connect(self, address):
+        """Return a websocket to a kernel that has answered; as JupyterLab does, try again where the server hangs up."""
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.browser.cookies)
+        for attempts_left in (2, 1, 0):
+            try:
+                channel = websocket.create_connection(address, cookie=cookies, timeout=SLOW, origin=self.hub.url)
+                run(channel, "")
+                return channel
+            except websocket.WebSocketException:
+                if not attempts_left:
+                    raise
 
     def run_notebook(self, notebook, execute):
         """Run a notebook's cells in order; return the texts that they printed."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import threading
 import time
@@ -74,6 +75,37 @@ def test_nobody_reads_anothers_files(students):
             execute(f"open('/home/{NAMES[1]}/{lesson.TASKS}')")
         with pytest.raises(RuntimeError, match="PermissionError"):
             execute(f"import os; os.listdir('/home/{NAMES[1]}')")
+
+
+def test_nobody_reads_the_solutions_or_the_passwords(hub, students):
+    first, _ = students[NAMES[0]]
+    with first.kernel() as execute:
+        execute("from pathlib import Path; link = Path('~/gpt/gptcore').expanduser(); project = link.resolve().parent")
+        assert execute("print((link / 'model.py').read_text()[:3])") == '"""\n'
+        for closed in ("notebooks/solutions/02_layer_norm.ipynb", "tests/exercises/answers_02.py", ".git/HEAD"):
+            with pytest.raises(RuntimeError, match=r"PermissionError|NotADirectoryError"):
+                execute(f"(project / '{closed}').read_text()")
+        with pytest.raises(RuntimeError, match="PermissionError"):
+            execute(f"open('{hub.folder}/passwords.txt')")
+
+
+def test_the_teachers_menu_and_validate_are_not_there(students):
+    first, _ = students[NAMES[0]]
+    page = first.browser.get(f"{first.base}/lab", timeout=hub_module.SLOW).text
+    settings = json.loads(re.search(r'<script id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+    assert "@jupyter/nbgrader" in [extension["name"] for extension in settings["federated_extensions"]]
+    assert "@jupyter/nbgrader" in settings["disabledExtensions"]
+    for path in ("formgrader", "assignments", "assignments/validate", "courses"):
+        assert first.browser.get(f"{first.base}/{path}", timeout=hub_module.SLOW).status_code == 404, path
+
+
+def test_too_much_memory_is_an_error_in_ones_own_cell_and_nothing_else(students):
+    first, _ = students[NAMES[0]]
+    with first.kernel() as execute:
+        execute("import torch; mine = torch.ones(200_000_000)")
+        with pytest.raises(RuntimeError, match=r"RuntimeError|MemoryError"):
+            execute("torch.ones(600_000_000)")
+        assert execute("print(mine.sum().item())") == "200000000.0\n"
 
 
 def test_strangers_stay_outside(hub):

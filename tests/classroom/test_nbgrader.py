@@ -15,12 +15,15 @@ pytestmark = pytest.mark.classroom
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ASSIGNMENT = "02_layer_norm"
-PATIENCE = {"complete": 600, "half": 600, "copied": 600, "hostile": 30}  # seconds that each cell may take
-POINTS = {"02.1": 2, "02.2": 1, "02.3": 2, "02.4": 2, "02.5": 1, "02.6": 3}
+PATIENCE = {"complete": 600, "half": 600, "hostile": 30}  # seconds that each cell may take
+POINTS = {"02.1": 2, "02.2": 1, "02.3": 2, "02.4": 2, "02.5": 1, "02.6": 1}
 
 # What a hostile student writes into the answer cell of each exercise. None of it is an answer.
 HOSTILE = {
-    "02.1": "import time\n\n\ndef my_layer_norm(x, scale, shift, eps):\n    while True:\n        time.sleep(0.1)",
+    "02.1": (
+        "import time\n\n\ndef my_layer_norm(x, scale, shift, eps):\n    while True:\n"
+        "        try:\n            time.sleep(60)\n        except BaseException:\n            pass"
+    ),
     "02.2": "import time\n\nnorm_parameters = 1\nwhile True:\n    time.sleep(0.1)",
     "02.3": (
         "import gptcore.exercises, gptcore.exercises.checking\n"
@@ -108,8 +111,7 @@ def course(tmp_path_factory):
     solution = nbformat.read(NOTEBOOKS / "solutions" / f"{ASSIGNMENT}.ipynb", 4)
     answers = {exercise: cell_of(solution, exercise, "answer").source for exercise in POINTS}
     hand_in(course, "complete", answers)
-    hand_in(course, "half", {exercise: answers[exercise] for exercise in ["02.1", "02.2", "02.3"]})
-    hand_in_with_copies(course, "copied", answers)
+    hand_in_with_copies(course, "half", {exercise: answers[exercise] for exercise in ["02.1", "02.2", "02.3"]})
     hand_in_hostile(course)
 
     for student, patience in PATIENCE.items():
@@ -119,7 +121,7 @@ def course(tmp_path_factory):
     return course
 
 
-@pytest.mark.parametrize(("student", "score"), [("complete", 11), ("half", 5), ("copied", 11), ("hostile", 0)])
+@pytest.mark.parametrize(("student", "score"), [("complete", 9), ("half", 5), ("hostile", 0)])
 def test_scores_are_the_right_ones(course, student, score):
     with (course / "grades.csv").open(newline="") as table:
         rows = {row["student_id"]: row for row in csv.DictReader(table)}
@@ -134,6 +136,14 @@ def test_feedback_says_what_each_check_said(course):
     assert "✓ 02.6 solved" in feedback("complete")
     assert "○ 02.6 is not answered yet" in feedback("half")
     assert "is there a loop that never ends?" in feedback("hostile")
+
+
+def test_feedback_shows_neither_hidden_tests_nor_a_forged_sign(course):
+    for student in PATIENCE:
+        page = (course / "feedback" / student / ASSIGNMENT / f"{ASSIGNMENT}.html").read_text(encoding="utf-8")
+        assert "HIDDEN" not in page and "AssertionError" not in page and "../02_layer_norm.ipynb" not in page
+        assert ("✓ 02." in page) == (student != "hostile")
+    assert "own check was changed" in page
 
 
 def test_the_released_notebook_is_the_one_in_the_repository(course):

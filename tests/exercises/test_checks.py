@@ -1,21 +1,28 @@
 """The checks of the exercises: what passes, what does not, and what is said."""
 
+import contextlib
 import importlib
 import json
 import re
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from other_styles import RIGHT
+from ready_made import READY_MADE
 
-from gptcore.exercises import EXERCISES, check, checking, hint, passes
+from gptcore.exercises import EXERCISES, case, check, checking, hint, limits, passes
 
 SOLUTIONS = sorted((Path(__file__).parents[2] / "notebooks" / "solutions").glob("*.ipynb"))
+# What is said of the mistakes that an exercise declares: all of it. And words of what is said of other wrong answers.
+DECLARED = {name: list(checking.each_mistake(exercise.mistakes)) for name, exercise in EXERCISES.items()}
 WRONG = {}
 for path in sorted(Path(__file__).parent.glob("answers_*.py")):
     WRONG |= importlib.import_module(path.stem).WRONG
+ALL_WRONG = {name: DECLARED[name] + WRONG.get(name, []) for name in EXERCISES}
 
 
 def nothing_yet(*arguments):
@@ -36,18 +43,26 @@ def said_of(name, answer, capsys):
     return capsys.readouterr().out
 
 
+def each_wrong_answer(by_name):
+    cases = [(name, *pair) for name, answers in by_name.items() for pair in answers]
+    return pytest.mark.parametrize(
+        ("name", "answer", "message"), cases, ids=[f"{name}-{message}" for name, _, message in cases]
+    )
+
+
 def test_each_exercise_has_three_typical_wrong_answers():
-    assert set(WRONG) == set(EXERCISES)
-    assert {name: len(answers) for name, answers in WRONG.items() if len(answers) < 3} == {}
-    messages = {name: [message for _, message in answers] for name, answers in WRONG.items()}
-    assert {name: said for name, said in messages.items() if len(set(said)) < 3} == {}
+    assert set(WRONG) <= set(EXERCISES)
+    messages = {name: {message for _, message in answers} for name, answers in ALL_WRONG.items()}
+    assert {name: said for name, said in messages.items() if len(said) < 3} == {}
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "message"),
-    [(name, *pair) for name, answers in WRONG.items() for pair in answers],
-    ids=[f"{name}-{message}" for name, answers in WRONG.items() for _, message in answers],
-)
+@each_wrong_answer(DECLARED)
+def test_a_declared_mistake_gets_its_own_message(name, answer, message, capsys):
+    assert said_of(name, answer, capsys) == f"✗ {name} not yet. {message}\n"
+    assert not passes(name, answer)
+
+
+@each_wrong_answer(WRONG)
 def test_a_wrong_answer_gets_its_message(name, answer, message, capsys):
     said = said_of(name, answer, capsys)
     assert said.startswith(f"✗ {name} not yet. ")
@@ -65,8 +80,32 @@ def test_solutions_pass_and_say_so(notebook):
         assert "".join(cell["outputs"][0]["text"]).startswith(f"✓ {name} solved")
 
 
+@pytest.mark.parametrize(("name", "answer"), [(name, answer) for name, answers in RIGHT.items() for answer in answers])
+def test_a_right_answer_in_another_style_passes(name, answer, capsys):
+    assert said_of(name, answer, capsys).startswith(f"✓ {name} solved")
+    assert passes(name, answer)
+
+
+@pytest.mark.parametrize(("name", "answer", "used"), READY_MADE, ids=lambda part: part if part in EXERCISES else None)
+def test_what_a_task_forbids_does_not_pass_and_is_named(name, answer, used, capsys):
+    said = said_of(name, answer, capsys)
+    assert said.startswith(f"✗ {name} not yet. What comes out is right, but ")
+    assert f"{used} makes it, ready-made" in said
+    assert not passes(name, answer)
+
+
+def test_after_a_forbidden_answer_all_is_as_before(capsys):
+    profile = sys.getprofile()
+    for name, answer, _ in READY_MADE[:4]:
+        passes(name, answer)
+    assert sys.getprofile() is profile
+    assert torch.overrides._get_current_function_mode() is None
+    assert passes("02.1", RIGHT["02.1"][0])
+
+
 BLANKS = [(name, blank) for name in EXERCISES for blank in (None, ...)]
-BLANKS += [(name, blank) for name in EXERCISES if callable(WRONG[name][0][0]) for blank in (nothing_yet, dots, not_yet)]
+WANT_A_FUNCTION = [name for name in EXERCISES if callable(ALL_WRONG[name][0][0])]
+BLANKS += [(name, blank) for name in WANT_A_FUNCTION for blank in (nothing_yet, dots, not_yet)]
 
 
 @pytest.mark.parametrize(("name", "blank"), BLANKS)
@@ -145,15 +184,15 @@ def test_what_a_function_does_to_its_arguments_changes_no_others():
         numbers.clear()
         return 0
 
-    with pytest.raises(checking.Wrong, match=r"expected is int 6"):
-        checking.check_function(forges, [([1, 2, 3],)], sum)
+    with pytest.raises(checking.Wrong, match=r"expected is 6"):
+        checking.check_function(forges, [([1, 2, 3],)], sum, {})
 
 
 def test_a_difference_in_a_large_tensor_is_named_where_it_is_largest():
     x = torch.zeros(3, 4)
     with pytest.raises(checking.Wrong, match=r"They differ most at \[1, 2\]: 0 instead of 1"):
         checking.check_function(
-            torch.clone, [(x,)], lambda x: x.index_put((torch.tensor(1), torch.tensor(2)), torch.ones(()))
+            torch.clone, [(x,)], lambda x: x.index_put((torch.tensor(1), torch.tensor(2)), torch.ones(())), {}
         )
 
 
@@ -179,3 +218,206 @@ def test_stop_still_stops():
 
     with pytest.raises(KeyboardInterrupt):
         check("02.1", interrupted)
+
+
+def returns_inside(shapes):
+    total = 0
+    for shape in shapes:
+        total += torch.Size(shape).numel()
+        return total
+
+
+def forgets_a_branch(num_tokens, window):
+    if window < num_tokens:
+        return torch.ones(num_tokens, num_tokens, dtype=torch.bool)
+
+
+def finds_nothing_at_first(num_tokens):
+    return torch.full((num_tokens, num_tokens), -torch.inf).triu(1) if num_tokens != 4 else None
+
+
+def refuses_one(x, layers):
+    if not layers:
+        raise NotImplementedError
+    return x
+
+
+def writes_one_token(model, idx, max_new_tokens, context_size):
+    for _ in range(max_new_tokens):
+        return torch.cat((idx, model(idx[:, -context_size:])[:, -1:].argmax(-1)), dim=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "message"),
+    [
+        ("01.3", returns_inside, "For shapes=() it returns nothing. Its `return` stands inside the loop."),
+        ("01.6", lambda shapes: {} if len(shapes) > 30 else None, "it returns nothing. Does "),
+        ("05.1", refuses_one, "it returns nothing. Does one branch of an `if` have no `return`"),
+        ("06.1", finds_nothing_at_first, "For num_tokens=4 it returns nothing."),
+        ("06.6", forgets_a_branch, "For num_tokens=2, window=2 it returns nothing. Does one branch of an `if`"),
+        ("09.1", writes_one_token, "max_new_tokens=0, context_size=2 it returns nothing. Its `return` stands inside"),
+        ("09.2", lambda vocab_size: torch.zeros(10) if vocab_size == 10 else None, "For vocab_size=2 it returns"),
+        ("11.2", lambda theirs, name: 0 if "fc" in name else None, "it returns nothing"),
+    ],
+)
+def test_where_only_some_calls_return_nothing_the_answer_is_wrong_and_no_blank(name, answer, message, capsys):
+    said = said_of(name, answer, capsys)
+    assert said.startswith(f"✗ {name} not yet. ")
+    assert message in said
+
+
+def test_a_blank_value_is_told_by_its_name(capsys):
+    norm_parameters = ...
+    check("02.2", norm_parameters)
+    assert "○ 02.2 is not answered yet: `norm_parameters` is still `...`; your" in capsys.readouterr().out
+
+
+def test_the_arguments_that_failed_have_their_names_and_are_given_to_try_by_hand(capsys):
+    def mended(ids, tok_table, pos_table):
+        return tok_table[ids].mean(dim=1) + 1
+
+    said = said_of("01.4", mended, capsys)
+    assert "For ids=[[15, 0, 9, 11]], tok_table: (20, 4), pos_table: (20, 4) it gives the tensor [[" in said
+    assert said.endswith("\n  To try these arguments by hand: mended(*case('01.4'))\n")
+    ids, tok_table, pos_table = case("01.4")
+    assert ids.tolist() == [[15, 0, 9, 11]]
+    assert tok_table.shape == pos_table.shape == (20, 4)
+    ids.zero_()  # what is done to them does not stay
+    assert case("01.4")[0].tolist() == [[15, 0, 9, 11]]
+
+
+def test_a_mistake_that_is_known_has_arguments_to_try_as_well(capsys):
+    check("01.3", len)
+    assert case("01.3") == (((2, 3), (2,)),)
+    check("01.3", lambda shapes: sum(torch.Size(shape).numel() for shape in shapes))
+    with pytest.raises(ValueError, match=r"no arguments to try for 01\.3"):
+        case("01.3")
+    with pytest.raises(ValueError, match="there is no exercise"):
+        case("01.33")
+
+
+def test_each_function_that_fails_has_arguments_that_fit_it():
+    for name in WANT_A_FUNCTION:
+        checking._failing.pop(name, None)
+        answer = next(answer for answer, _ in ALL_WRONG[name] if callable(answer))
+        check(name, answer)
+        with contextlib.suppress(Exception):  # it may well fail: that is what one wants to see
+            answer(*case(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "message"),
+    [
+        ("03.1", lambda x: RIGHT["03.1"][0](x).double(), "give them back as `.to(x.dtype)`"),
+        ("03.1", lambda x: RIGHT["03.1"][0](x).tolist(), "make one tensor of them with `torch.tensor(...)`"),
+        ("06.2", lambda q, k: list(RIGHT["06.2"][0](q, k)), "make one tensor of them with `torch.stack(...)`"),
+        ("03.1", lambda x: torch.zeros_like(x, device="meta"), "is on the device meta; expected is cpu. New tensors"),
+        ("04.3", lambda *given: torch.zeros((), device="meta"), "a tensor on the device meta, which holds shapes"),
+        ("02.2", float("nan"), "nan is not a number"),
+        ("02.2", "many", "got the text 'many'.\n"),
+    ],
+)
+def test_another_container_dtype_or_device_has_a_sentence_of_its_own(name, answer, message, capsys):
+    assert message in said_of(name, answer, capsys)
+
+
+def test_settings_of_the_kernel_do_not_matter_and_stay():
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    try:
+        assert passes("06.1", lambda n: torch.full((n, n), -torch.inf, dtype=torch.float32).triu(1))
+        assert passes("05.6", RIGHT["05.6"][0])
+        kept = torch.get_default_dtype(), torch.get_default_device().type, torch.is_grad_enabled()
+        assert kept == (torch.float64, "meta", False)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+        torch.set_grad_enabled(True)
+
+
+def swallows_all(*arguments):
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+
+def swallows_all_twice(*arguments):
+    def inner():
+        while True:
+            try:
+                len(arguments)
+            except:  # noqa: E722
+                print("no")
+
+    while True:
+        with contextlib.suppress(BaseException):
+            inner()
+
+
+def swallows_without_gradients(*arguments):
+    with torch.no_grad():
+        while True:
+            try:
+                torch.ones(3).sum()
+            except BaseException:
+                continue
+
+
+@pytest.mark.parametrize("endless", [swallows_all, swallows_all_twice, swallows_without_gradients])
+def test_an_endless_answer_that_catches_everything_is_stopped(endless, capsys, monkeypatch):
+    monkeypatch.setattr(checking, "SECONDS", 0.2)
+    assert "ran for more than 0.2 seconds and was stopped" in said_of("02.1", endless, capsys)
+    assert "ran for more than 0.2 seconds and was stopped" in said_of("02.4", endless, capsys)  # without a watch
+    assert torch.is_grad_enabled()
+    assert torch.overrides._get_current_function_mode() is None
+    monkeypatch.setattr(checking, "SECONDS", 10)
+    assert said_of("02.1", RIGHT["02.1"][0], capsys).startswith("✓")
+
+
+def test_stop_stops_what_catches_everything():
+    enough = threading.Event()
+
+    def press_stop():
+        while not enough.wait(0.2):
+            limits._interrupt_main_thread()
+
+    def swallows(*arguments):
+        learner.start()
+        swallows_all()
+
+    learner = threading.Thread(target=press_stop)
+    with pytest.raises(KeyboardInterrupt):
+        check("02.4", swallows)
+    enough.set()
+    learner.join()
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [ValueError("\ud800"), Unspeakable()])
+def test_an_error_whose_text_cannot_be_printed_is_told_all_the_same(error, capsysbinary):
+    def fails(*arguments):
+        raise error
+
+    check("02.4", fails)
+    assert b"it stopped with" in capsysbinary.readouterr().out
+
+
+def test_a_closed_way_out_makes_no_check_fail(capsys, monkeypatch):
+    def closes(x, eps):
+        print("good bye")
+        sys.stdout.close()
+        return x
+
+    assert "(Your code printed: good bye)" in said_of("02.4", closes, capsys)
+    with open(__file__) as closed:
+        pass
+    monkeypatch.setattr(sys, "stdout", closed)
+    check("02.2", 38_400)
+    assert "✓ 02.2 solved" in capsys.readouterr().err

@@ -1,18 +1,27 @@
 """What nbval cannot see in a notebook file: that it is clean, readable and complete."""
 
 import re
+import tomllib
 from collections import Counter
 
 import nbformat
 import pytest
+from make_outputs import FOLDED
+from nbconvert import HTMLExporter
 from reading import FOLDER, PATHS, as_page, code_cells, defined_names, makes_a_claim, read, tags, text_of, visible
+from traitlets.config import Config
 
 import gptcore
+from gptcore.viz.style import TEXTS
 from gptcore.viz.widgets.live import HOW_TO_MOVE_IT
 
-TAG = re.compile(r"C\d\d|setup|predict|exercise|extra|raises-exception|nbval-ignore-output")
+TAG = re.compile(r"C\d\d|setup|predict|check|exercise|extra|raises-exception|nbval-ignore-output")
 PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|(?<![A-Za-z])[A-Z]:\\\\\w")
 WEB_IMAGE = re.compile(r"<img[^>]+src=.http|!\[[^\]]*\]\(http")
+WITHOUT_HTML = HTMLExporter(
+    template_name="classic",  # the other one gives no picture its alternative text
+    config=Config(NbConvertBase={"display_data_priority": ["image/png", "text/plain"]}),
+)
 LONGEST_CELL = 15  # lines with something on them
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -20,7 +29,7 @@ every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.st
 
 def test_the_series_is_complete():
     assert [path.stem[:2] for path in PATHS] == [f"{number:02}" for number in range(len(PATHS))]
-    assert len(PATHS) >= 13
+    assert len(PATHS) >= 14
 
 
 @every_notebook
@@ -54,12 +63,24 @@ def test_has_no_errors_or_warnings_in_its_outputs(path):
 def test_every_picture_has_alternative_text_and_none_comes_from_the_web(path):
     for cell in code_cells(path):
         for kind, content in visible(cell):
-            assert kind not in ("image/png", "image/svg+xml", "image/jpeg"), "show pictures with gptcore.viz.figure"
+            assert kind not in ("image/svg+xml", "image/jpeg"), "show pictures with gptcore.viz.figure"
             for picture in re.findall(r"<img[^>]*>", content) if kind == "text/html" else ():
                 alt = re.search(r'alt="([^"]*)"', picture)
                 assert alt and len(alt[1]) > 40, f"say in a sentence what it shows: {cell.source}"
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):  # for viewers that drop HTML
+                assert output.metadata["image/png"]["alt"] == output.data["text/plain"]
+                assert output.data["image/png"].strip() in output.data["text/html"]
     assert not WEB_IMAGE.search(path.read_text(encoding="utf-8"))
     assert not re.search(r"!\[\s*\]\(", text_of(path))
+
+
+@every_notebook
+def test_figures_and_their_texts_are_seen_where_html_is_dropped(path):
+    page = as_page(path, WITHOUT_HTML)
+    figures = [output for cell in code_cells(path) for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert len(re.findall(r"<img alt=[\"'][^\"']", page)) == len(figures)
+    assert "No description has been provided for this image" not in page
 
 
 @every_notebook
@@ -75,6 +96,32 @@ def test_cells_are_short_known_by_their_tags_and_leave_nothing_behind(path):
     assert "widgets" not in read(path).metadata
 
 
+@every_notebook
+def test_no_answer_can_be_read_before_its_prediction(path):
+    """What a prediction's cell shows is folded until it is run, and its code does not tell; what tells comes after."""
+    cells = read(path).cells
+    for before, cell in zip([None, *cells], cells, strict=False):
+        folded = {FOLDED[tag]: True for tag in tags(cell) if tag in FOLDED}
+        assert cell.metadata.get("jupyter", {}) == folded, f"run `make outputs`: {cell.source}"
+        if "predict" in tags(cell):
+            assert cell.outputs, f"a prediction's cell shows the answer:\n{cell.source}"
+            assert cell.outputs[0].get("data") == {}, "run `make outputs`: of what is folded the first line can be read"
+            assert not makes_a_claim(cell), f"move what it asserts into a cell tagged `check` behind it:\n{cell.source}"
+        if "check" in tags(cell):
+            assert makes_a_claim(cell) and before.cell_type == "code", cell.source
+        if "source_hidden" in folded:
+            assert cell.source.startswith("# "), f"its first line can be read; begin with a comment:\n{cell.source}"
+
+
+@every_notebook
+def test_the_alternative_texts_stand_beside_the_figures_code(path):
+    code = "\n".join(cell.source for cell in code_cells(path))
+    asked = re.findall(r'\bfigure\(\s*(?:f?"([^"]*)"|(\w+))', code)
+    names = {text or variable for text, variable in asked}
+    texts = tomllib.loads((TEXTS / f"{path.stem[:2]}.toml").read_text(encoding="utf-8"))
+    assert names == {f"{path.stem[:2]}.{name}" for name in texts}, "a figure names its text; each text has a figure"
+
+
 def test_nearly_every_output_is_compared():
     cells = [cell for path in PATHS for cell in code_cells(path)]
     assert sum("nbval-ignore-output" in tags(cell) for cell in cells) <= 0.03 * len(cells)
@@ -87,7 +134,8 @@ def test_follows_the_pattern_of_a_lesson(path):
     title = cells[0].source.splitlines()[0]
     assert title.startswith(f"# {number} · ") and title.endswith("?"), title
     assert "minutes" in cells[0].source
-    assert 20 <= len(cells) - 1 <= 40, f"{len(cells) - 1} cells beside the set-up"
+    read_cells = [cell for cell in cells if not {"setup", "check"} & set(tags(cell))]
+    assert 20 <= len(read_cells) <= 40, f"{len(read_cells)} cells beside the set-up and the folded checks"
     assert "diagrams.gpt_map(" in cells[2].source or number == "00"  # after the title and the set-up
     prose = text_of(path)
     assert len(re.findall(r"\*\*Predict\.\*\*", prose)) >= (1 if number == "00" else 3)

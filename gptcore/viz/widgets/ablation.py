@@ -1,11 +1,10 @@
 """Notebook 11: switch off one head, or one shortcut, and read what the model says without it."""
 
 import html
-from contextlib import contextmanager
 
 import torch
 
-from gptcore import next_token_loss, text_to_token_ids
+from gptcore import next_token_loss, replaced, text_to_token_ids
 from gptcore.viz.widgets.generation import likeliest
 from gptcore.viz.widgets.live import Explorer, choice, side_by_side, slider, text_box
 from gptcore.viz.widgets.tokens import check_length, visible
@@ -56,31 +55,24 @@ def _short(number):
     return f"{float(f'{number:.4g}'):,.15g}"
 
 
-@contextmanager
 def switched_off(model, part, block, head):
     """Inside, one block of `model` works without its `part`; "shortcut" is the one past attention."""
-    layer = model.trf_blocks[block]
+    here = f"trf_blocks.{block}"
     head_dim = model.cfg["emb_dim"] // model.cfg["n_heads"]
 
-    def without_head(out_proj, inputs):
-        context = inputs[0].clone()  # (batch, num_tokens, emb_dim): the heads side by side
-        context[..., head * head_dim : (head + 1) * head_dim] = 0
-        return (context,)
+    def without_head(out_proj, context):  # (batch, num_tokens, emb_dim): the heads side by side
+        kept = torch.ones(model.cfg["n_heads"], dtype=context.dtype, device=context.device)
+        kept[head] = 0
+        return out_proj.forward(context * kept.repeat_interleave(head_dim))
 
-    def without_shortcut(layer, inputs, output):
-        x = layer.att(layer.norm1(inputs[0]))
+    def without_shortcut(layer, x):
+        x = layer.att(layer.norm1(x))
         return x + layer.ff(layer.norm2(x))
 
-    hooks = {
-        "nothing": lambda: None,
-        "head": lambda: layer.att.out_proj.register_forward_pre_hook(without_head),
-        "attention": lambda: layer.att.register_forward_hook(lambda att, inputs, output: 0 * output),
-        "feed-forward": lambda: layer.ff.register_forward_hook(lambda ff, inputs, output: 0 * output),
-        "shortcut": lambda: layer.register_forward_hook(without_shortcut),
+    instead = {
+        "head": (f"{here}.att.out_proj", without_head),
+        "attention": (f"{here}.att", lambda att, x: 0 * x),
+        "feed-forward": (f"{here}.ff", lambda ff, x: 0 * x),
+        "shortcut": (here, without_shortcut),
     }
-    hook = hooks[part]()
-    try:
-        yield
-    finally:
-        if hook:
-            hook.remove()
+    return replaced(model, *instead[part])

@@ -2,21 +2,23 @@
 
 import torch
 
-from gptcore import MultiHeadAttention, text_to_token_ids
+from gptcore import MultiHeadAttention, get_story_tokenizer, run_with_trace, text_to_token_ids
 from gptcore.viz import plots
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, drawable, own_random_numbers, switch, text_box
 from gptcore.viz.widgets.tokens import visible
 
 MOST_TOKENS = 10
+MOST_STORY_TOKENS = 24  # with the one that begins a story
 _EMB_DIM, _HEADS, _VOCAB_SIZE = 64, 4, 50257
 _SHARPEN = 3.0  # untrained queries and keys hardly prefer anyone; three times larger, they show what the parts do
 _ROOM_FOR_NAMES = 52, 76  # points below and beside the squares: the tokens are written there
 
 
-def attention_explorer(text="the cat sat and it purred"):
+def attention_explorer(text="the cat sat and it purred", trained=None):
     """Type a sentence and see the attention weights of each head, with and without mask and scaling.
 
-    The weights are those of an untrained `MultiHeadAttention` on random embeddings (seed 123), written out.
+    The weights are those of an untrained `MultiHeadAttention` on random embeddings (seed 123), written out. With
+    `trained`, a GPT with as many heads that knows the stories, they can also be those of each of its blocks.
     """
     with own_random_numbers():
         embedding = torch.nn.Embedding(_VOCAB_SIZE, _EMB_DIM).requires_grad_(False)
@@ -24,24 +26,25 @@ def attention_explorer(text="the cat sat and it purred"):
     figure = LiveFigure(
         "Attention weights: a row for each token that looks, a column for each that is looked at.", size=(6.0, 4.4)
     )
-    show_weights = _draw_squares(figure)
+    show_weights = _draw_squares(figure, MOST_TOKENS if trained is None else MOST_STORY_TOKENS)
 
-    def view(text, head, mask, scaling):
-        ids = text_to_token_ids(text)
-        if ids.shape[1] > MOST_TOKENS:
-            raise ValueError(
-                f"the sentence has {ids.shape[1]} tokens; {MOST_TOKENS} fit into the picture, so use fewer"
-            )
-        x = embedding(ids)[0]  # (num_tokens, emb_dim)
-        heads = [W(x).unflatten(-1, (_HEADS, -1)) for W in (attention.W_query, attention.W_key)]
-        queries, keys = (each[:, head] for each in heads)  # (num_tokens, head_dim)
-        scores = _SHARPEN * queries @ keys.T  # (num_tokens, num_tokens)
+    def view(text, head, mask, scaling, block=None):
+        tokenizer = None if block is None else get_story_tokenizer()
+        ids = text_to_token_ids(text if block is None else "<|endoftext|>" + text, tokenizer)
+        most = MOST_TOKENS if block is None else MOST_STORY_TOKENS
+        if ids.shape[1] > most:
+            raise ValueError(f"the sentence has {ids.shape[1]} tokens; {most} fit into the picture, so use fewer")
+        layer, x = (attention, embedding(ids)) if block is None else _read_by(trained, block, ids)
+        queries, keys = (layer.split_heads(W(x))[0, head].detach() for W in (layer.W_query, layer.W_key))
+        scores = queries @ keys.T  # (num_tokens, num_tokens)
+        if block is None:
+            scores = _SHARPEN * scores
         if scaling:
             scores = scores / keys.shape[-1] ** 0.5
         if mask:
             scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
         weights = scores.softmax(dim=-1)
-        names = [visible(token_id) for token_id in ids[0].tolist()]
+        names = [visible(token_id, tokenizer) for token_id in ids[0].tolist()]
         show_weights(weights, names)
         largest = weights[-1].argmax().item()
         future = weights.triu(1).sum().item() / len(names)
@@ -56,15 +59,25 @@ def attention_explorer(text="the cat sat and it purred"):
         "mask": switch("causal mask", True),
         "scaling": switch("divide by √head_dim", True),
     }
+    if trained is not None:
+        blocks = [(f"block {block}", block) for block in range(trained.cfg["n_layers"])]
+        controls["block"] = choice("weights of", [("an untrained layer", None), *blocks])
     Explorer("attention_explorer", view, controls).show()
 
 
-def _draw_squares(figure):
+@torch.no_grad()
+def _read_by(model, block, ids):
+    """The attention layer of that block, and what it is given when the model reads the tokens."""
+    _, trace = run_with_trace(model, ids)
+    return model.trf_blocks[block].att, trace[f"trf_blocks.{block}.norm1"]
+
+
+def _draw_squares(figure, most_tokens):
     """Draw the heat map once; the function that is returned gives it new weights and tokens."""
     axes = figure.axes
     plots.heatmap(
         axes,
-        torch.eye(MOST_TOKENS),
+        torch.eye(most_tokens),
         title="attention weights",
         xlabel="looks at",
         ylabel="token",
@@ -74,18 +87,19 @@ def _draw_squares(figure):
     squares.set(clim=(0, 1), extent=(0, 1, 1, 0))
     axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[])
     axes.xaxis.labelpad, axes.yaxis.labelpad = _ROOM_FOR_NAMES
-    rows = [axes.text(-0.02, 0, "", ha="right", va="center") for _ in range(MOST_TOKENS)]
+    rows = [axes.text(-0.02, 0, "", ha="right", va="center") for _ in range(most_tokens)]
     below = {"ha": "right", "va": "top", "rotation": 40, "rotation_mode": "anchor"}
-    columns = [axes.text(0, 1.03, "", **below) for _ in range(MOST_TOKENS)]
+    columns = [axes.text(0, 1.03, "", **below) for _ in range(most_tokens)]
 
     figure.rarely_changes([*rows, *columns])
 
     def show_weights(weights, names):
         squares.set_data(weights.numpy())
-        labels = [drawable(name) for name in names] + [""] * (MOST_TOKENS - len(names))
+        labels = [drawable(name) for name in names] + [""] * (most_tokens - len(names))
         if labels != [row.get_text() for row in rows]:
             for i, label in enumerate(labels):
-                rows[i].set(text=label, y=(i + 0.5) / len(names))
-                columns[i].set(text=label, x=(i + 0.5) / len(names))
+                size = 10.5 if len(names) <= MOST_TOKENS else 7
+                rows[i].set(text=label, y=(i + 0.5) / len(names), fontsize=size)
+                columns[i].set(text=label, x=(i + 0.5) / len(names), fontsize=size)
 
     return show_weights

@@ -1,7 +1,8 @@
-"""Notebooks 09, 10 and 12: a text that grows, one token at a time; and what drawing instead of choosing changes."""
+"""Notebooks 09 and 10: a text that grows, one token at a time; and what drawing instead of choosing changes."""
 
 import asyncio
 import html
+import math
 
 import torch
 from torch.nn import functional as F
@@ -38,7 +39,9 @@ def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
     title, ylabel = "how undecided the model was", "entropy (nats)"
     plots.lines(axes, [0], {"": [0]}, markers=True, title=title, xlabel="tokens written", ylabel=ylabel)
     (curve,) = axes.lines
-    axes.set(xlim=(-0.5, MOST_NEW_TOKENS + 0.5), ylim=(0, 11.5))
+    guessing = math.log(model.cfg["vocab_size"])
+    axes.set(xlim=(-0.5, MOST_NEW_TOKENS + 0.5), ylim=(0, 1.1 * guessing))
+    plots.mark(axes, y=guessing, label="guessing")
     told = {"prompt": None}  # what the model said so far: (sequence, its ten best with probabilities, entropy) a step
 
     def tell(prompt, step):
@@ -138,7 +141,7 @@ def sampling_explorer(model, prompt="One day", tokenizer=None):
         text = token_ids_to_text(ids, tokenizer)
         shown = f'<p style="white-space:pre-wrap">{html.escape(prompt)}<strong><u>{html.escape(text[len(prompt) :])}'
         first = f"{visible(best.indices[0].item(), tokenizer)} {100 * best.values[0].item():.0f}%"
-        summary = f"{count} tokens can come next; the likeliest is {first}."
+        summary = f"{count} token{'s' * (count > 1)} can come next; the likeliest is {first}."
         page = f"{shown}</u></strong></p><p>{html.escape(summary)}</p>{likeliest(best, tokenizer)}"
         return page, f"{summary} The text: {text}"
 

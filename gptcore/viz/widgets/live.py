@@ -105,7 +105,7 @@ class LiveFigure:
             self._figure = Figure(figsize=self._size, dpi=PICTURE_DPI, layout="constrained")
             self._canvas = FigureCanvasAgg(self._figure)
             axes = self._figure.subplots(rows, columns)
-        # A list, because Python cannot free a circle of references that runs through an array of NumPy.
+        # A list, because Python cannot free a reference cycle that runs through a NumPy array.
         self.axes = axes.tolist() if isinstance(axes, np.ndarray) else axes
         self._frame = self._bare_frame = None
         self._rarely_changed = []

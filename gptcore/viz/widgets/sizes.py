@@ -1,4 +1,4 @@
-"""Notebooks 01 and 08: what the seven numbers of a configuration cost."""
+"""Notebooks 01, 08 and 12: what the seven settings of a configuration cost."""
 
 import torch
 

@@ -13,26 +13,19 @@ _LONGEST_SAMPLE = 400  # characters
 
 
 class TrainingView:
-    """Shows the loss and a sample of the model's writing while `train(..., watch=view)` runs.
+    """Shows the losses and a sample of the model's writing while `train(..., watch=view)` runs.
 
-    `look()` returns (validation loss, sample text); it is called `num_looks` times, first after the first step. What it
-    returned stays in `steps`, `validation` and `samples`. Hidden, like the progress bar, where TQDM_DISABLE is set.
+    `look()` returns ({name: loss on unseen text}, sample text), always the same names; it is called `num_looks` times,
+    first after the first step. What it returned stays in `steps`, `losses` (a list for each name) and `samples`.
+    Hidden, like the progress bar, where TQDM_DISABLE is set.
     """
 
     def __init__(self, num_steps, look, num_looks=12):
-        self.steps, self.validation, self.samples = [], [], []
+        self.steps, self.losses, self.samples = [], {}, []
         self._look = look
         last = num_steps - 1
         self._look_after = {round(i * last / (num_looks - 1)) + 1 for i in range(num_looks)}
-        self._figure = LiveFigure("The loss while the model learns: of each step, and on validation stories.")
-        axes = self._figure.axes
-        title, xlabel, ylabel = "learning, step by step", "training step", "loss (nats per token)"
-        plots.lines(
-            axes, [1], {"training": [1], "validation": [1]}, markers=True, title=title, xlabel=xlabel, ylabel=ylabel
-        )
-        self._training, self._validation = axes.lines
-        self._training.set_marker("")
-        axes.set(xlim=(0, num_steps), ylim=(0, 8))
+        self._num_steps, self._figure = num_steps, None
         self._page = None if os.environ.get("TQDM_DISABLE") else ipywidgets.HTML()
         if self._page:
             display(self._page)
@@ -41,13 +34,28 @@ class TrainingView:
         step = len(losses)
         if step not in self._look_after:
             return
-        validation, sample = self._look()
+        now, sample = self._look()
         self.steps.append(step)
-        self.validation.append(validation)
         self.samples.append(sample)
+        for name, loss in now.items():
+            self.losses.setdefault(name, []).append(loss)
         if self._page:
-            self._training.set_data(range(1, step + 1), losses)
-            self._validation.set_data(self.steps, self.validation)
-            picture, _ = self._figure.reading(f"After step {step}: validation loss {validation:.2f}.")
+            if self._figure is None:
+                self._draw()
+            training, *curves = self._figure.axes.lines
+            training.set_data(range(1, step + 1), losses)
+            for curve, seen in zip(curves, self.losses.values(), strict=True):
+                curve.set_data(self.steps, seen)
+            said = ", ".join(f"{name} {loss:.2f}" for name, loss in now.items())
+            picture, _ = self._figure.reading(f"After step {step}, loss on unseen stories: {said}.")
             text = html.escape(sample[:_LONGEST_SAMPLE])
             self._page.value = f'{picture}<p style="white-space:pre-wrap"><em>It writes:</em> {text}</p>'
+
+    def _draw(self):
+        self._figure = LiveFigure("The loss while the model learns: of each step, and on unseen stories.")
+        axes = self._figure.axes
+        curves = {"training": [1], **{name: [1] for name in self.losses}}
+        title, xlabel, ylabel = "learning, step by step", "training step", "loss (nats per token)"
+        plots.lines(axes, [1], curves, markers=True, title=title, xlabel=xlabel, ylabel=ylabel)
+        axes.lines[0].set_marker("")
+        axes.set(xlim=(0, self._num_steps), ylim=(0, 8))

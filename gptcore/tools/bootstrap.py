@@ -1,12 +1,12 @@
 """Set everything up on a bare machine, then read, test or re-execute the notebooks, or prepare a class.
 
-    python gptcore/bootstrap.py lab        open JupyterLab on the first notebook
-    python gptcore/bootstrap.py test       run all tests
-    python gptcore/bootstrap.py outputs    execute all notebooks and save their outputs
-    python gptcore/bootstrap.py bench      measure what notebooks, explorers and gptcore take
-    python gptcore/bootstrap.py teach      add what a teacher needs: nbgrader and JupyterHub
-    python gptcore/bootstrap.py doors      write the project's address into links and set-up cells
-    python gptcore/bootstrap.py setup      only set up
+    python gptcore/tools/bootstrap.py lab        open JupyterLab on the first notebook
+    python gptcore/tools/bootstrap.py test       run all tests
+    python gptcore/tools/bootstrap.py outputs    execute all notebooks and save their outputs
+    python gptcore/tools/bootstrap.py bench      measure what notebooks, explorers and gptcore take
+    python gptcore/tools/bootstrap.py teach      add what a teacher needs: nbgrader and JupyterHub
+    python gptcore/tools/bootstrap.py doors      write the project's address into links and set-up cells
+    python gptcore/tools/bootstrap.py setup      only set up
 
 Words after these are passed on: `test -k tokenizer`, `outputs 02_layer_norm`, `lab --no-browser`.
 
@@ -27,11 +27,11 @@ import urllib.request
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv"
 BIN = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-INSTALLED = ENVIRONMENT / "installed.sha256"  # written last: tells a finished installation from a broken-off one
+INSTALLED = ENVIRONMENT / "installed.sha256"  # written last: tells a finished installation from an interrupted one
 
 # For what each pinned package has a wheel: tests/test_platforms.py holds it, and that pyproject.toml says the same.
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
@@ -45,10 +45,10 @@ COMMANDS = {
     "lab": ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"],
     # A notebook's cells stay on one kernel; what takes longest comes first, in conftest.py's order.
     "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"],
-    "outputs": ["tests/notebooks/make_outputs.py"],
+    "outputs": ["gptcore/tools/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
     "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],
-    "doors": ["tests/notebooks/make_doors.py"],
+    "doors": ["gptcore/tools/make_doors.py"],
     "setup": ["-c", "print('All is there.')"],
 }
 
@@ -80,7 +80,7 @@ def why_not_here(python, system, machine, libc, macos):
         return (
             f"Python {oldest} to {newest} is needed, and this is {found}: get one of them from "
             "https://www.python.org/downloads and start this with it, for example with "
-            f"python{newest} gptcore/bootstrap.py lab"
+            f"python{newest} gptcore/tools/bootstrap.py lab"
         )
     if machine not in PROCESSORS.get(system, (machine,)):
         take = {
@@ -157,7 +157,7 @@ def install(command):
 
 
 def has_pip():
-    """False without .venv, and also for one whose making was broken off, or whose Python has gone."""
+    """False without .venv, and also for one whose making was interrupted, or whose Python has gone."""
     try:
         return (
             subprocess.call([PYTHON, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

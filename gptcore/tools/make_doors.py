@@ -1,7 +1,7 @@
 """Write the project's address wherever somebody comes in: links, and the set-up cell of each notebook.
 
-    python tests/notebooks/make_doors.py                  after a change of the version, or of a notebook's beginning
-    python tests/notebooks/make_doors.py NAME/REPOSITORY  where the project lies on GitHub from now on
+    python gptcore/tools/make_doors.py                  after a change of the version, or of a notebook's beginning
+    python gptcore/tools/make_doors.py NAME/REPOSITORY  where the project lies on GitHub from now on
 
 The address stands in pyproject.toml, the version in gptcore/__init__.py. A test holds that all say the same. Exercises
 get theirs through their solutions: notebooks/teaching/make_exercises.py makes the one from the other, with nbgrader.

@@ -1,10 +1,11 @@
 """Execute notebooks in order, each on a clean kernel, and save them with their outputs.
 
-Prints what each took: seconds from the start of its kernel to the last output, and the kernel's memory.
+Gathers the glossary from them, too. Prints what each took: seconds from the start of its kernel to the last output, and
+the kernel's memory.
 
-    python tests/notebooks/make_outputs.py                          all notebooks, and the solutions
-    python tests/notebooks/make_outputs.py 02_layer_norm            one of them
-    python tests/notebooks/make_outputs.py solutions/02_layer_norm  the solutions of its exercises
+    python gptcore/tools/make_outputs.py                          all notebooks, and the solutions
+    python gptcore/tools/make_outputs.py 02_layer_norm            one of them
+    python gptcore/tools/make_outputs.py solutions/02_layer_norm  the solutions of its exercises
 """
 
 import os
@@ -14,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import make_glossary
 import nbformat
 from kernel_memory import MemoryWatch
 from nbclient import NotebookClient
@@ -26,6 +28,10 @@ SHOWS_TIMES = "12_fast_generation"
 PIXELS = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]*")
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+# What JupyterLab shows folded until it is run or opened, by a cell's tag: the answer to a prediction, the assertions
+# behind it, and code that only draws.
+FOLDED = {"predict": "outputs_hidden", "check": "source_hidden", "extra": "source_hidden"}
 
 
 @dataclass
@@ -77,6 +83,8 @@ def execute(path):
             keep_pictures(cell, pictures)
             if "nbval-ignore-output" in cell.metadata.get("tags", []) and outputs:
                 cell.outputs = outputs
+    for cell in notebook.cells:
+        fold(cell)
     # What differs from machine to machine without a reader's caring stays out of the file.
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -88,17 +96,31 @@ def execute(path):
     return figures
 
 
+def fold(cell):
+    """Fold what the cell's tags say.
+
+    JupyterLab shows the first line of what is folded, and so it would tell the answer: an output without anything in it
+    comes first. (Folded code begins with a comment; a test holds it.)
+    """
+    folded = {FOLDED[tag]: True for tag in cell.metadata.get("tags", []) if tag in FOLDED}
+    cell.metadata.pop("jupyter", None)
+    if folded:
+        cell.metadata["jupyter"] = folded
+    if "outputs_hidden" in folded and cell.outputs and cell.outputs[0].get("data") != {}:
+        cell.outputs.insert(0, nbformat.v4.new_output("display_data"))
+
+
 def pictures_of(cell):
-    """The cell's HTML outputs by what they say apart from their pixels."""
-    pages = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", [])]
-    return {PIXELS.sub("", page): page for page in pages if PIXELS.search(page)}
+    """The cell's pictures by what they say apart from their pixels."""
+    outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return {PIXELS.sub("", data["text/html"]): data for data in outputs if PIXELS.search(data.get("text/html", ""))}
 
 
 def keep_pictures(cell, pictures):
     for output in cell.get("outputs", []):
-        page = output.get("data", {}).get("text/html", "")
-        if PIXELS.sub("", page) in pictures:
-            output.data["text/html"] = pictures[PIXELS.sub("", page)]
+        page = PIXELS.sub("", output.get("data", {}).get("text/html", ""))
+        if page in pictures:
+            output["data"] = pictures[page]
 
 
 def join_streams(outputs):
@@ -127,6 +149,7 @@ def main(names):
         size = path.stat().st_size / 1e3
         memory = f"{took.private:>12.0f}{took.total:>10.0f}"
         print(f"{name:<36}{took.seconds:>9.1f}{memory}{size:>9.0f}", flush=True)
+    make_glossary.main()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Short English stories from a grammar: as many as wanted, the same for the same seed, ours to give away.
+"""Short English stories from a grammar: as many as you like, the same for the same seed, free to give away.
 
 A story has a hero, a friend, a place and one of eight plots: something is lost, made, feared, shared, raced for,
 kept secret, visited or counted. Pronouns, verbs and plurals agree (one fox was, two foxes were; Anna, she, her),
@@ -11,16 +11,8 @@ Notebook: 10_why_training_matters.
 """
 
 import random
-from functools import lru_cache
-from pathlib import Path
-
-import torch
 
 from gptcore.checks import check_count
-from gptcore.tokenizer import encoding_from
-
-RANKS_FILE = Path(__file__).parent / "data" / "stories" / "stories.tiktoken"
-RANKS_SHA256 = "edd5a2d5a50000230f5b9b3a586987adc8e2ad7f53098302877ba3684f62390e"
 
 # name: subject, object and possessive pronoun
 PEOPLE = {name: ("she", "her", "her") for name in "Anna Mira Lena Sara Nina Ruth Iris Zoe Amina Rosa".split()}
@@ -78,31 +70,6 @@ def write_stories(number, seed=123):
     check_count("number", number, least=1)
     draw = random.Random(seed)
     return [_write_story(draw) for _ in range(number)]
-
-
-@lru_cache(maxsize=1)
-def get_story_tokenizer():
-    """Return GPT-2's tokenizer cut down to the tokens that stories need: a `tiktoken.Encoding`.
-
-    The kept tokens stand in GPT-2's order, so a story is split just as GPT-2 would split it, while any
-    other text still becomes ids: letters and bytes are all kept.
-
-    Raises: ValueError when the packaged file is missing or damaged; it says which and how to mend it.
-
-    >>> get_story_tokenizer().decode(get_story_tokenizer().encode("One day Anna met a fox."))
-    'One day Anna met a fox.'
-    """
-    return encoding_from("stories", RANKS_FILE, RANKS_SHA256)
-
-
-def story_token_ids(stories):
-    """Return the stories as one row of token ids, each begun by "<|endoftext|>".
-
-    Shapes: list of texts -> (num_tokens,).
-    """
-    encode = get_story_tokenizer().encode
-    end_of_text = get_story_tokenizer().eot_token
-    return torch.tensor([token_id for story in stories for token_id in (end_of_text, *encode(story))])
 
 
 class _Someone:

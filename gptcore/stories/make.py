@@ -1,9 +1,9 @@
-"""Make what gptcore/data/stories holds: the stories' tokenizer and the small trained model, about 15 minutes.
+"""Make the stories' tokenizer and the small trained model that lie beside this file, about 15 minutes.
 
-    python -m gptcore.make_story_model             into gptcore/data/stories
-    python -m gptcore.make_story_model some/folder  into another folder
+    python -m gptcore.stories.make              into gptcore/stories
+    python -m gptcore.stories.make some/folder  into another folder
 
-The tokenizer comes out the same everywhere (its checksum stands in gptcore/stories.py); the weights agree in what
+The tokenizer comes out the same everywhere (its checksum stands in tokenizer.py); the weights agree in what
 they can do, not in every digit: processors round sums differently.
 """
 
@@ -19,7 +19,8 @@ from tiktoken_ext.openai_public import r50k_pat_str
 from gptcore import tokenizer
 from gptcore.model import GPTModel
 from gptcore.pretrained import STORY_MODEL, save_checkpoint
-from gptcore.stories import RANKS_FILE, get_story_tokenizer, story_token_ids, write_stories
+from gptcore.stories.grammar import write_stories
+from gptcore.stories.tokenizer import RANKS_FILE, get_story_tokenizer, story_token_ids
 from gptcore.training import mean_loss, token_batches, train
 
 NUM_TRAINING_STORIES, TRAINING_SEED = 20_000, 1
@@ -34,15 +35,30 @@ def main(folder=STORY_MODEL):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_ranks(folder / RANKS_FILE.name)
-    training = story_token_ids(write_stories(NUM_TRAINING_STORIES, TRAINING_SEED))
+    model = train_story_model()
     validation = story_token_ids(write_stories(NUM_VALIDATION_STORIES, VALIDATION_SEED))
+    logging.info("validation loss %.3f nats", mean_loss(model, validation, STORY_CONFIG["context_length"]))
+    save_checkpoint(model, folder)
+
+
+def train_story_model(watch=None):
+    """Return a model trained by the recipe above. `watch(model, step)` is called at first and after each step."""
+    training = story_token_ids(write_stories(NUM_TRAINING_STORIES, TRAINING_SEED))
     torch.manual_seed(123)
     model = GPTModel({"vocab_size": get_story_tokenizer().n_vocab, **STORY_CONFIG})
     sample_batch = token_batches(training, STORY_CONFIG["context_length"], BATCH_SIZE)
+    steps_before = 0
+    if watch is not None:
+        watch(model, 0)
     for num_steps, lr in STAGES:
-        train(model, sample_batch, num_steps, lr)
-        logging.info("validation loss %.3f nats", mean_loss(model, validation, STORY_CONFIG["context_length"]))
-    save_checkpoint(model, folder)
+
+        def after_step(losses, before=steps_before):
+            if watch is not None:
+                watch(model, before + len(losses))
+
+        train(model, sample_batch, num_steps, lr, watch=after_step)
+        steps_before += num_steps
+    return model
 
 
 def write_ranks(path):

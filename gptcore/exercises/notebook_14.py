@@ -1,0 +1,199 @@
+"""The exercises of notebook 14, the learner's own GPT: put together, trained, and taken apart again."""
+
+import math
+
+import torch
+from torch import nn
+
+from gptcore import get_story_tokenizer, next_token_loss, replaced, story_loss, story_token_ids, write_stories
+from gptcore.exercises.checking import NotAnswered, Wrong, as_number, call, exercise
+from gptcore.exercises.own_gpt import (
+    CLASSES,
+    Misfit,
+    Recorder,
+    compare_stories,
+    diagnose,
+    is_gptcores,
+    story_model,
+    try_generate,
+)
+
+UNSEEN = 77  # the seed of stories on which neither a learner nor the story model was trained
+GOALS = (2.0, 1.0, 0.65)  # nats per token: a point for each
+
+
+@exercise(
+    "14.1",
+    hints=[
+        "Begin with the innermost part, MyLayerNorm, and run the check after each: whatever is not yours yet is "
+        "gptcore's, so there is always a whole model to compare.",
+        "The check names the first place where the two models part. Everything before that place is right; look at the "
+        "part that it names, and at nothing else.",
+        "Your answers to 02.1, 03.1, 04.2, 06.4, 07.2 and 08.5 are the formulas. What is new is __init__: it calls "
+        "super().__init__() and makes the layers under the names that the task gives.",
+        "A block is `x = x + self.drop(self.att(self.norm1(x)))`, then the same with ff and norm2. The whole is the "
+        "sum of both embeddings, the blocks one after the other, final_norm, out_head.",
+    ],
+)
+def own_parts(answer):
+    found = diagnose(answer)
+    if not found.same:
+        raise Wrong(found.text)
+    missing = [name for name in CLASSES if found.whose[name] != "yours"]
+    left = f"\n  Still to write: {', '.join(missing)}." if missing else ""
+    return f"{found.text}\n  {found.story}{left}"
+
+
+@exercise(
+    "14.2",
+    solved="Each token it writes is gptcore's, also where the text is longer than the context.",
+    hints=[
+        "It is exercise 09.1 again: in each round the model is given the text and says how likely each next token is.",
+        "Give the model the last context_size tokens only, look at the scores of the last position, and append the "
+        "token with the highest one.",
+        "`scores = model(idx[:, -context_size:])[:, -1, :]`, `new = scores.argmax(dim=-1, keepdim=True)`, "
+        "`idx = torch.cat((idx, new), dim=1)`",
+    ],
+)
+def own_generate(answer):
+    call(answer, Recorder().eval(), torch.tensor([[3, 1]]), 2, 4)
+    try:
+        with torch.no_grad():
+            right, why_not = try_generate(answer)
+            _, comparison = compare_stories(story_model(), answer)
+    except Misfit as misfit:
+        raise Wrong(f"In {misfit.part}: {misfit}") from None
+    if not right:
+        raise Wrong(f"{comparison} {why_not or 'it writes other tokens'}.".strip())
+    if comparison:
+        raise Wrong(comparison)
+
+
+@torch.no_grad()
+def loss_on_unseen(model):
+    """Return a trained model's loss on stories that nobody has seen; Wrong for what is no model of these stories."""
+    if not isinstance(model, nn.Module):
+        raise Wrong("Expected a trained model: an object that you made with MyGPT(cfg), not the class.")
+    was_training = model.training
+    model.eval()
+    try:
+        context_length = model.pos_emb.weight.shape[0]
+        total = num_tokens = 0
+        for story in write_stories(20, UNSEEN):
+            ids = story_token_ids([story])[: context_length + 1]
+            logits = model(ids[None, :-1])
+            total += next_token_loss(logits, ids[None, 1:]).item() * (len(ids) - 1)
+            num_tokens += len(ids) - 1
+        if not torch.isfinite(logits).all():
+            return math.nan
+        changed = ids[None, :-1].clone()
+        changed[0, -1] = (changed[0, -1] + 1) % get_story_tokenizer().n_vocab
+        if not torch.allclose(model(changed)[:, :-1], logits[:, :-1], rtol=1e-3, atol=1e-3):
+            raise Wrong("Your model sees the tokens that it is to guess: change one, and what it says before changes.")
+    except (AttributeError, RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise Wrong(
+            f"It does not read stories ({type(error).__name__}: {error}). It needs tok_emb and pos_emb, a vocabulary "
+            f"of {get_story_tokenizer().n_vocab} tokens, and gives scores for each position."
+        ) from None
+    finally:
+        model.train(was_training)
+    return total / num_tokens
+
+
+def goals_reached(loss):
+    return sum(loss < goal for goal in GOALS)
+
+
+@exercise(
+    "14.3",
+    hints=[
+        "The loop is gptcore's `train`. What is yours to choose: the sizes, the context, the batch, the learning rate "
+        "and the number of steps.",
+        "Two minutes are two minutes: a smaller model takes more steps, and more steps are worth more than blocks. "
+        "Watch the loss after 20 steps with learning rates of 1e-4, 1e-3 and 3e-3.",
+        'Three blocks, emb_dim 128, four heads, "context_length" 96, batches of 24 and lr=3e-3: 100 steps reach the '
+        "first goal, 200 the second, 400 the third.",
+    ],
+)
+def trained(answer):
+    loss = loss_on_unseen(answer)
+    if not math.isfinite(loss):
+        raise Wrong("Its loss is not a number. Did the training stop with one? A smaller lr helps.")
+    shipped = story_model()
+    ours = getattr(getattr(answer, "tok_emb", None), "weight", None)
+    if ours is not None and ours.shape == shipped.tok_emb.weight.shape and torch.equal(ours, shipped.tok_emb.weight):
+        raise Wrong("These are the weights that ship with gptcore. Make a new MyGPT(cfg), and train it from nothing.")
+    reached = goals_reached(loss)
+    if not reached:
+        learned = "It has learned nothing yet" if loss > 6 else f"On unseen stories its loss is {loss:.2f}"
+        raise Wrong(f"{learned}. The first goal is below {GOALS[0]:g}, the last one below {GOALS[-1]:g}.")
+    if reached == len(GOALS):
+        return f"On unseen stories its loss is below {GOALS[-1]:g}: all {reached} points."
+    return (
+        f"On unseen stories its loss is below {GOALS[reached - 1]:g}: {reached} of {len(GOALS)} points. The next goal "
+        f"is {GOALS[reached]:g}."
+    )
+
+
+def loss_without(parts, function=None):
+    """Return the story model's loss without parts of that name: norms let through, all else gives nothing."""
+
+    def leave_out(part, x):
+        return x if type(part).__name__ == "LayerNorm" else 0 * part.forward(x)
+
+    with replaced(story_model(), parts, function or leave_out):
+        return story_loss(story_model())
+
+
+@exercise(
+    "14.4",
+    hints=[
+        "Write the prediction first, as a number of nats: the whole model has 0.41, and one that knows nothing but the "
+        "number of tokens has ln(1019) = 6.9.",
+        'Names are those of the task: "trf_blocks.3.att" is one attention layer, "*.norm?" are all norms of blocks.',
+        '`with replaced(my_gpt, "trf_blocks.3.att", lambda part, x: 0 * x): measured = story_loss(my_gpt)`',
+    ],
+)
+def ablated(answer):
+    if not isinstance(answer, tuple | list) or len(answer) != 3:
+        raise Wrong("Expected three things: the part's name, your prediction, and the loss that you measured.")
+    parts, predicted, measured = answer
+    if any(value is None or value is ... for value in answer):
+        raise NotAnswered(": the part, the prediction and the measurement are needed")
+    if not isinstance(parts, str):
+        raise Wrong('The first of the three is the name of the part, a text such as "trf_blocks.3.att".')
+    predicted, measured = as_number(predicted), as_number(measured)
+    try:
+        wanted = loss_without(parts)
+    except ValueError as error:
+        raise Wrong(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+    except (RuntimeError, TypeError) as error:
+        raise Wrong(f"Without {parts} the model cannot run ({error}). Take another part.") from None
+    if math.isclose(measured, wanted, abs_tol=0.02):
+        if predicted == measured:
+            raise Wrong("Your prediction is the measurement, to the last digit. Predict first; it may miss.")
+        miss = abs(predicted - wanted)
+        verdict = "close" if miss < 0.3 else "a surprise: what did you not think of?"
+        return f"Without {parts} the loss is {wanted:.1f}; you expected {predicted:.1f}, {verdict}"
+    whole = story_loss(story_model())
+    if math.isclose(measured, whole, abs_tol=0.005):
+        raise Wrong("That is the loss with everything in its place. Measure inside `with replaced(...):`.")
+    others = {
+        "You let through what comes in. Attention and feed-forward are to give nothing: 0 * x.": lambda part, x: x,
+        "You let the norm give nothing. A norm that is taken out gives what comes in: x.": lambda part, x: 0 * x,
+    }
+    for said, function in others.items():
+        try:
+            if math.isclose(measured, loss_without(parts, function), abs_tol=0.02):
+                raise Wrong(said)
+        except (RuntimeError, TypeError):
+            continue  # an embedding cannot be let through
+    raise Wrong(f"Without {parts} the loss is not {measured:.2f}. Measure it inside `with replaced(...):`.")
+
+
+def points(name, answer):
+    """Return the points of an answer that passes, where not all answers that pass have the same: what grading asks."""
+    if name == "14.1":
+        mine = [part for part in CLASSES if (given := answer.get(part)) not in (None, ...) and not is_gptcores(given)]
+        return round(3 * len(mine) / len(CLASSES), 1)
+    return float(goals_reached(loss_on_unseen(answer)))

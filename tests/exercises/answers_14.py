@@ -1,0 +1,74 @@
+"""Wrong answers to the exercises of notebook 14 that no mistake is declared for, and words of what is said of each."""
+
+import math
+
+from own_gpts import SOLVER, parts_of
+from torch import nn
+
+from gptcore import GPTModel, generate_text_simple
+
+RIGHT = parts_of(SOLVER)
+CONFIG = {"vocab_size": 1019, "context_length": 32, "emb_dim": 16, "n_heads": 2, "n_layers": 1}
+CONFIG |= {"drop_rate": 0.0, "qkv_bias": True}
+
+
+def faulty(old, new):
+    return parts_of(SOLVER, (old, new))
+
+
+class Bigram(nn.Module):
+    """Has learned nothing, and sees what comes next."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.tok_emb, self.pos_emb = nn.Embedding(1019, 1019), nn.Embedding(64, 1)
+        self.shift = shift
+
+    def forward(self, in_idx):
+        return 20 * nn.functional.one_hot(in_idx.roll(self.shift, dims=1), 1019).float()
+
+
+def new_tokens_only(model, idx, max_new_tokens, context_size):
+    return generate_text_simple(model, idx, max_new_tokens, context_size)[:, -max_new_tokens:]
+
+
+def broken(model):
+    model.out_head.weight.data.fill_(math.nan)
+    return model
+
+
+WRONG = {
+    "14.1": [
+        (faulty("unbiased=False", "unbiased=True"), "norm1 of block 0, by up to"),
+        (faulty("unbiased=False", "unbiased=True"), "yours divides by n - 1"),
+        (faulty("diagonal=1", "diagonal=2"), "your mask lets a token see the next one"),
+        ({**RIGHT, "MyNorm": RIGHT["MyLayerNorm"]}, "There is no part called 'MyNorm'"),
+        ({**RIGHT, "MyGPT": RIGHT["MyGPT"](CONFIG)}, "MyGPT is to be a class"),
+        (RIGHT["MyGPT"], "Expected a dictionary"),
+    ],
+    "14.2": [
+        (faulty("[:, -1, :]", "[:, 0, :]")["my_generate"], "it reads the first position's scores"),
+        (faulty("argmax(dim=-1, keepdim=True)", "softmax(-1).multinomial(1)")["my_generate"], "draws the next token"),
+        (faulty("idx[:, -context_size:]", "idx")["my_generate"], "more than context_size tokens"),
+        (new_tokens_only, "the new tokens only"),
+        (lambda model, idx: idx, "stopped with TypeError"),
+        (5, "Expected a function"),
+    ],
+    "14.3": [
+        (3, "Expected a trained model"),
+        (RIGHT["MyGPT"], "not the class"),
+        (RIGHT["MyGPT"](CONFIG), "It has learned nothing yet. The first goal is below 2"),
+        (GPTModel.from_pretrained("stories"), "the weights that ship with gptcore"),
+        (nn.Linear(3, 3), "It does not read stories (AttributeError"),
+        (Bigram(-1), "Your model sees the tokens that it is to guess"),
+        (broken(GPTModel(CONFIG)), "Its loss is not a number"),
+    ],
+    "14.4": [
+        (("trf_blocks.3.att", 2.0), "Expected three things"),
+        ((3, 2.0, 4.0), "the name of the part"),
+        (("trf_blocks.9.att", 2.0, 4.0), "The model has no part named 'trf_blocks.9.att'"),
+        (("trf_blocks.3.att", 2.0, 0.414), "with everything in its place"),
+        (("trf_blocks.3.att", 2.0, 0.9), "the loss is not 0.90"),
+        (("trf_blocks.3.att", "two", 0.9), "Expected a number, got the text 'two'"),
+    ],
+}

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from gptcore import GPTModel, replaced, story_loss, tell_story
+
+
+@pytest.fixture(scope="module")
+def model():
+    return GPTModel.from_pretrained("stories")
+
+
+def test_a_part_is_replaced_inside_and_back_afterwards(model):
+    ids = torch.arange(6)[None]
+    before = model(ids)
+    with pytest.raises(KeyError), replaced(model, "*.ff", lambda ff, x: 0 * x):
+        inside = model(ids)
+        raise KeyError
+    assert not torch.allclose(inside, before)
+    torch.testing.assert_close(model(ids), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("parts", "number"), [("*.norm?", 8), ("trf_blocks.?", 4), ("final_norm", 1), ("*.0.att", 1)])
+def test_a_name_stands_for_every_part_that_fits(model, parts, number):
+    called = []
+
+    def count(part, x):
+        called.append(part)
+        return part.forward(x)
+
+    with replaced(model, parts, count):
+        model(torch.arange(6)[None])
+    assert len(called) == number
+
+
+def test_what_the_part_itself_gives_can_be_used(model):
+    ids = torch.arange(6)[None]
+    with replaced(model, "*.ff.layers.1", lambda bend, x: bend.forward(x)):
+        same = model(ids)
+    torch.testing.assert_close(same, model(ids), rtol=0, atol=0)
+
+
+def test_an_unknown_part_is_refused_with_the_names_there_are(model):
+    with pytest.raises(ValueError, match=r"no part named '\*.norm3'; its parts are .*trf_blocks.0.norm1"):
+        with replaced(model, "*.norm3", lambda norm, x: x):
+            pass
+
+
+def test_the_trained_model_knows_the_stories_and_needs_its_parts(model):
+    assert 0.35 < story_loss(model) < 0.45
+    assert tell_story(model, max_new_tokens=12).startswith("The fox and a brave dog were in the forest.")
+    with replaced(model, "*.ff.layers.1", lambda bend, x: F.relu(x)):
+        assert story_loss(model) < 0.6
+    with replaced(model, "*.ff.layers.1", lambda bend, x: x):
+        assert story_loss(model) > 5
