@@ -18,12 +18,14 @@ import sys
 import textwrap
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from gptcore.exercises.kept import happened, keep
 from gptcore.exercises.limits import OutOfBounds, limits, run
 from gptcore.exercises.ready_made import Watch
 
@@ -145,16 +147,18 @@ def name_mistake(mistakes, is_it, case=None):
 
 
 def check(name, answer):
-    """Print whether `answer` solves exercise `name`, and if not, what is wrong with it.
+    """Print whether `answer` solves exercise `name`, and if not, what is wrong with it; keep that it was solved.
 
     Raises: ValueError if there is no exercise of that name.
     """
-    _, message = _verdict(name, answer, _given_as(name, sys._getframe(1)))
+    passed, message = _verdict(name, answer, _given_as(name, sys._getframe(1)))
     _say(message)
+    if passed:
+        keep("solved", name, when=_now())
 
 
 def passes(name, answer):
-    """Return True if `answer` solves exercise `name`: what grading asks."""
+    """Return True if `answer` solves exercise `name`: what grading asks. Nothing is kept of it."""
     passed, _ = _verdict(name, answer)
     return passed
 
@@ -174,7 +178,7 @@ def case(name):
 
 
 def hint(name):
-    """Print the next hint for exercise `name`; after the last one, the last one again.
+    """Print the next hint for exercise `name`; after the last one, the last one again. Keep which ones were taken.
 
     Raises: ValueError if there is no exercise of that name.
     """
@@ -183,6 +187,26 @@ def hint(name):
     number = min(given + 1, len(hints))
     _hints_given[name] = number
     print(f"Hint {number} of {len(hints)} for {name}: {hints[number - 1]}")
+    if number > hints_taken().get(name, 0):
+        keep("hint", name, number=number, when=_now())
+
+
+def hints_taken():
+    """Return how many hints were taken so far, in earlier sessions, too, by the exercise's name."""
+    taken = {}
+    for event in happened("hint"):
+        if type(number := event.get("number")) is int:
+            taken[event["name"]] = max(number, taken.get(event["name"], 0))
+    return taken
+
+
+def forget_hints():
+    """Let `hint` begin again with the first one."""
+    _hints_given.clear()
+
+
+def _now():
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _find(name):

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import nn
 
-from gptcore import get_story_tokenizer, next_token_loss, replaced, story_loss, story_token_ids, write_stories
+from gptcore import get_story_tokenizer, next_token_loss, replaced, story_loss, story_token_ids, train, write_stories
+from gptcore.checks import check_count
 from gptcore.exercises.checking import NotAnswered, Wrong, as_number, call, exercise
 from gptcore.exercises.own_gpt import (
     CLASSES,
@@ -14,12 +15,17 @@ from gptcore.exercises.own_gpt import (
     compare_stories,
     diagnose,
     is_gptcores,
+    ready_made_in,
+    said_of_whose,
     story_model,
     try_generate,
 )
+from gptcore.exercises.ready_made import WRITERS
 
 UNSEEN = 77  # the seed of stories on which neither a learner nor the story model was trained
 GOALS = (2.0, 1.0, 0.65)  # nats per token: a point for each
+SECONDS = 120  # of a usual core, for the training
+FLOP_PER_SECOND = 40e9  # of a usual core that trains; measured were 23 to 50 billion for models of these sizes
 
 
 @exercise(
@@ -36,12 +42,18 @@ GOALS = (2.0, 1.0, 0.65)  # nats per token: a point for each
     ],
 )
 def own_parts(answer):
-    found = diagnose(answer)
+    found, ready_made = diagnose(answer), ready_made_in(answer)
+    said = " and ".join(f"{name} is the work of {what}" for name, what in ready_made.items())
     if not found.same:
-        raise Wrong(found.text)
-    missing = [name for name in CLASSES if found.whose[name] != "yours"]
+        raise Wrong(f"{found.text}\nReady-made, so it does not count as yours: {said}." if said else found.text)
+    whose = found.whose | dict.fromkeys(ready_made, "ready-made")
+    missing = [name for name in CLASSES if whose[name] != "yours"]
+    if len(missing) == len(CLASSES):
+        raise Wrong(f"What comes out is right, but {said}, ready-made. The task asks you to write the formulas out.")
+    text = found.text.replace(said_of_whose(found.whose, answer), said_of_whose(whose, answer))
+    not_counted = f"\n  Right, but ready-made, so it does not count as yours: {said}." if said else ""
     left = f"\n  Still to write: {', '.join(missing)}." if missing else ""
-    return f"{found.text}\n  {found.story}{left}"
+    return f"{text}\n  {found.story}{not_counted}{left}"
 
 
 @exercise(
@@ -54,6 +66,7 @@ def own_parts(answer):
         "`scores = model(idx[:, -context_size:])[:, -1, :]`, `new = scores.argmax(dim=-1, keepdim=True)`, "
         "`idx = torch.cat((idx, new), dim=1)`",
     ],
+    forbidden=WRITERS,
 )
 def own_generate(answer):
     call(answer, Recorder().eval(), torch.tensor([[3, 1]]), 2, 4)
@@ -100,6 +113,46 @@ def loss_on_unseen(model):
     return total / num_tokens
 
 
+def train_on_budget(model, sample_batch, num_steps, lr):
+    """Train as gptcore's `train` does, if it fits into two minutes of a usual core; return the loss of every step.
+
+    The work is counted, and not the time: a slow machine may take as long as it needs. What one model is trained in
+    several calls adds up, in `model.seconds_trained`.
+
+    Raises: ValueError when the steps do not fit, and whatever `train` raises.
+    """
+    check_count("num_steps", num_steps, least=1)
+    drawn = [sample_batch()]
+    used, each = getattr(model, "seconds_trained", 0.0), seconds_of_step(model, drawn[0][0])
+    most = int((SECONDS - used) / each)
+    if num_steps > most:
+        raise ValueError(
+            f"{num_steps} steps do not fit: one of them is {each:.2g} s of a usual core, with this model and this "
+            f"batch, so {max(most, 0)} fit into the {max(SECONDS - used, 0):.0f} s that are left of {SECONDS}; take "
+            "fewer steps, or a smaller model or batch"
+        )
+    model.seconds_trained = used
+
+    def counted():
+        inputs, targets = drawn.pop() if drawn else sample_batch()
+        model.seconds_trained += seconds_of_step(model, inputs)
+        return inputs, targets
+
+    return train(model, counted, num_steps, lr)
+
+
+def seconds_of_step(model, inputs):
+    """Return how long one training step with these token ids takes on a usual core.
+
+    For each token a multiplication and an addition with each weight, but those of embeddings, which are looked up; and
+    in each block with each token's query, key and value. The backward pass takes twice as much again.
+    """
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    weights -= sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Embedding))
+    attention = 2 * len(model.trf_blocks) * inputs.shape[1] * model.tok_emb.weight.shape[1]
+    return 3 * inputs.numel() * 2 * (weights + attention) / FLOP_PER_SECOND
+
+
 def goals_reached(loss):
     return sum(loss < goal for goal in GOALS)
 
@@ -107,7 +160,7 @@ def goals_reached(loss):
 @exercise(
     "14.3",
     hints=[
-        "The loop is gptcore's `train`. What is yours to choose: the sizes, the context, the batch, the learning rate "
+        "The loop is `train_on_budget`. What is yours to choose: the sizes, the context, the batch, the learning rate "
         "and the number of steps.",
         "Two minutes are two minutes: a smaller model takes more steps, and more steps are worth more than blocks. "
         "Watch the loss after 20 steps with learning rates of 1e-4, 1e-3 and 3e-3.",
@@ -127,6 +180,11 @@ def trained(answer):
     if not reached:
         learned = "It has learned nothing yet" if loss > 6 else f"On unseen stories its loss is {loss:.2f}"
         raise Wrong(f"{learned}. The first goal is below {GOALS[0]:g}, the last one below {GOALS[-1]:g}.")
+    seconds = getattr(answer, "seconds_trained", None)
+    if not isinstance(seconds, float):
+        raise Wrong("Nobody knows how long it was trained. Train a new MyGPT(cfg) with train_on_budget, which counts.")
+    if seconds > SECONDS:
+        raise Wrong(f"It was trained for {seconds:.0f} seconds of a usual core. The goals are for {SECONDS}.")
     if reached == len(GOALS):
         return f"On unseen stories its loss is below {GOALS[-1]:g}: all {reached} points."
     return (
@@ -194,6 +252,11 @@ def ablated(answer):
 def points(name, answer):
     """Return the points of an answer that passes, where not all answers that pass have the same: what grading asks."""
     if name == "14.1":
-        mine = [part for part in CLASSES if (given := answer.get(part)) not in (None, ...) and not is_gptcores(given)]
+        not_counted = ready_made_in(answer)
+        mine = [
+            part
+            for part in CLASSES
+            if (given := answer.get(part)) not in (None, ...) and not is_gptcores(given) and part not in not_counted
+        ]
         return round(3 * len(mine) / len(CLASSES), 1)
     return float(goals_reached(loss_on_unseen(answer)))

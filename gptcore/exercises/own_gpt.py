@@ -6,6 +6,7 @@ walked side by side, and the first place is named at which the one's numbers are
 story, compared token for token. A reason is said only where computing that very fault gives the learner's numbers.
 """
 
+import contextlib
 import traceback
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,6 +18,7 @@ from torch import nn
 from gptcore import get_story_tokenizer
 from gptcore.exercises.checking import NotAnswered, Wrong
 from gptcore.exercises.faulty_parts import differs_by, reason_for
+from gptcore.exercises.ready_made import PARTS, Watch
 from gptcore.generation import generate_text_simple
 from gptcore.model import GELU, FeedForward, GPTModel, LayerNorm, MultiHeadAttention, TransformerBlock
 from gptcore.pretrained import WithoutInitialValues
@@ -33,6 +35,8 @@ GPTCORES = {
     "my_generate": generate_text_simple,
 }
 CLASSES = [name for name in GPTCORES if name != "my_generate"]
+# The parts that a part may have inside, whosever they are: what happens in them is not its own work.
+MADE_OF = {"MyFeedForward": ["MyGELU"], "MyBlock": CLASSES[:4], "MyGPT": CLASSES[:5]}
 START, BEGINNING, NUM_TOKENS = "<|endoftext|>", "One day Anna met", 30
 TEXTS = (  # both have the same number of tokens, and people and things that come again
     '<|endoftext|>Anna could not find her red ball. She looked everywhere and was very sad. "Where is my',
@@ -262,9 +266,43 @@ def _where_alone(part, unused):
 def said_of_whose(whose, given):
     """Return whose each part is; my_generate only where it was given."""
     names = [name for name in whose if name in given or name in CLASSES]
-    sides = {side: [name for name in names if whose[name] == side] for side in ("yours", "gptcore's")}
+    sides = {side: [name for name in names if whose[name] == side] for side in ("yours", "gptcore's", "ready-made")}
     said = "; ".join(f"{side}: {', '.join(names)}" for side, names in sides.items() if names)
     return said[0].upper() + said[1:] + "."
+
+
+@torch.no_grad()
+def ready_made_in(parts):
+    """Return, by name, the learner's parts whose work something ready-made does, and what: {"MyGELU": "nn.GELU"}.
+
+    Each part is tried alone, and nobody looks into the parts that it is made of: they are tried themselves.
+    """
+    parts = all_parts(parts)
+    found = {}
+    for name in CLASSES:
+        if is_gptcores(parts[name]):
+            continue
+        if inherited := [base.__name__ for base in parts[name].__mro__ if is_gptcores(base)]:
+            found[name] = f"gptcore's {inherited[0]}"
+            continue
+        watch = Watch(PARTS, lambda module, name=name: is_one_of(module, MADE_OF.get(name, []), parts))
+        with torch.random.fork_rng(devices=[]), contextlib.suppress(Misfit):  # what does not run, `diagnose` tells
+            own = build(name, parts[name])
+            for x in inputs_and_parts()[name][1]:
+                with watch:
+                    run(name, own, x)
+                if watch.used:
+                    break
+        if watch.used:
+            found[name] = watch.used[0]
+    return found
+
+
+def is_one_of(module, names, parts):
+    """True for a learner's part of one of these names, and for gptcore's."""
+    return any(
+        isinstance(module, parts[name]) or (is_gptcores(type(module)) and is_named(module, name)) for name in names
+    )
 
 
 def put_together(parts):

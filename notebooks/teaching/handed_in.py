@@ -176,7 +176,10 @@ class Lesson:
                 self.points[exercise] = self.points.get(exercise, 0) + cell.metadata.nbgrader.points
                 if name := re.search(r",\s*(\w+)\)", cell.source):
                     self.answer_name[exercise] = name[1]
-        self.start = [cell for cell in self.cells if exercise_of(grade_id(cell)) is None]
+        others = [exercise_of(grade_id(cell)) is None for cell in self.cells]
+        first = others.index(False)
+        self.start = self.cells[:first]
+        self.end = [cell for cell, other in zip(self.cells[first:], others[first:], strict=True) if other]
         in_cells = Counter(exercise_of(name) for name, cell in self.by_id.items() if is_answer(cell))
         self.has_answers_in_parts = max(in_cells.values()) > 1  # as in the last lesson
 
@@ -390,6 +393,7 @@ class Rebuilt:
         self.end_others([])
         for exercise in self.lesson.exercises:
             self.put([*self.lesson.before[exercise], self.lesson.answer[exercise], *self.lesson.after[exercise]])
+        self.put(self.lesson.end)
         for number, cell in enumerate(self.cells):
             cell.id = f"cell-{number}"
         return nbformat.v4.new_notebook(cells=self.cells, metadata=self.lesson.metadata)

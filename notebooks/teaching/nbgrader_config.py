@@ -1,8 +1,10 @@
 """Settings of nbgrader for this series: copy this file into the course folder. The guide is README.md."""
 
 import copy
+import os
 import re
 
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
 from nbformat.v4 import new_output
@@ -70,6 +72,12 @@ class ExecuteTheRest(Execute):
                 self.log.warning("Cell %d: %s The rest is executed again without it.", self.running, why)
                 self.left_out[self.running] = why
 
+    async def async_start_new_kernel(self, **options):
+        """Start a kernel that keeps nothing: what students solved is not the teacher's progress."""
+        await super().async_start_new_kernel(env=os.environ | {"GPTCORE_KEPT": ""}, **options)
+
+    start_new_kernel = run_sync(async_start_new_kernel)
+
     def preprocess_cell(self, cell, resources, index):
         self.running = index
         if index not in self.left_out:
@@ -87,7 +95,9 @@ class ForStudents(GetGrades):
 
     def preprocess_cell(self, cell, resources, cell_index):
         cell, resources = super().preprocess_cell(cell, resources, cell_index)
-        if cell.cell_type == "markdown":
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "progress":
+            cell.outputs = []  # of this one run, and not of the student
+        elif cell.cell_type == "markdown":
             cell.source = self.DEAD_LINK.sub(r"\1", cell.source)
         elif self.HIDDEN_TESTS.search(cell.source):
             cell.source = self.HIDDEN_TESTS.sub("", cell.source)

@@ -21,6 +21,7 @@ from make_outputs import NOTEBOOKS, run  # noqa: E402
 
 def main(names):
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ["GPTCORE_KEPT"] = ""
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
     print("| notebook | first output, s | all of it, s | private memory, MB | with mapped files, MB | file, kB |")
     print("| --- | --- | --- | --- | --- | --- |")

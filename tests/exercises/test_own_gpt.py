@@ -8,8 +8,9 @@ from own_gpts import SOLVER, SOMEBODY_ELSE, parts_of
 
 import gptcore
 from gptcore import GPTModel, story_loss, tell_story
-from gptcore.exercises import EXERCISES, own_gpt
+from gptcore.exercises import EXERCISES, check, notebook_14, own_gpt, passes
 from gptcore.exercises.checking import NotAnswered, Wrong, each_mistake
+from gptcore.exercises.notebook_14 import points, train_on_budget
 from gptcore.exercises.own_gpt import BEGINNING, diagnose, put_together
 
 VARIANCE = "x.var(dim=-1, keepdim=True, unbiased=False)"
@@ -200,10 +201,7 @@ OTHERS = {
 
     def forward(self, ids):"""), M, "block 3", ""),
     "mask of somebody else": (SOMEBODY_ELSE, ("triu(1)", "triu(2)"), A, ATT_PLACE, "see the next one"),
-    "eps of somebody else": (SOMEBODY_ELSE, ('all in one."""', '''all in one."""
-
-    def __init__(self, n):
-        super().__init__(n, eps=1e-3)'''), N, NORM_PLACE, "your eps is 0.001"),
+    "eps of somebody else": (SOMEBODY_ELSE, ("eps=1e-5", "eps=1e-3"), N, NORM_PLACE, "your eps is 0.001"),
     "an odd norm": (SOLVER, (MEAN, f"0.5 * {MEAN}"), N, NORM_PLACE, ""),
     "an odd bend": (SOLVER, ("0.044715", "0.07"), G, BEND_PLACE, ""),
     "an odd mask": (SOLVER, ("triu(diagonal=1)", "triu(diagonal=3)"), A, ATT_PLACE, "lets tokens see what comes after"),
@@ -338,3 +336,136 @@ def test_what_is_wrong_in_an_earlier_exercise_is_found_in_the_part(name, answer,
     found = diagnose(parts)
     assert found.part == ("" if MAKE_NO_DIFFERENCE.search(said) else part), f"{said}\n{found.text}"
     assert set(found.alone) <= {part}, "a part that is right was accused"
+
+
+RENAMED = "from torch.nn.functional import gelu as my_bend\nfrom gptcore import MultiHeadAttention as Looking\n"
+WRAPPED = """
+class {name}(nn.Module):
+    def __init__(self, *sizes, **more):
+        super().__init__()
+        self.inside = {made}(*sizes, **more)
+
+    def forward(self, x):
+        return self.inside(x)
+
+    def __getattr__(self, name):
+        return super().__getattr__(name) if name == "inside" else getattr(self.inside, name)
+"""
+
+
+def handed_in(more, text=SOLVER):
+    """Return somebody's six parts, with what stands at the end in place of what stands before."""
+    parts = parts_of(text + more)
+    del parts[W]
+    return parts
+
+
+# Parts whose work is done by something else, under whatever name; which part that is, and what does it.
+READY_MADE = {
+    "PyTorch's norm": ("\nMyLayerNorm = nn.LayerNorm", N, "nn.LayerNorm"),
+    "inherited": ("\nclass MyLayerNorm(nn.LayerNorm):\n    pass", N, "nn.LayerNorm"),
+    "PyTorch's GELU, renamed": (f"\n{RENAMED}\nclass MyGELU(nn.Module):\n    def forward(self, x):\n"
+                                "        return my_bend(x, approximate='tanh')", G, "PyTorch's gelu"),
+    "partly": ("\nclass MyGELU(nn.GELU):\n    def forward(self, x):\n        return super().forward(x)\n"
+               "OldGELU = MyGELU\nMyGELU = lambda: OldGELU('tanh')\n"
+               "class MyGELU(OldGELU):\n    def __init__(self):\n        super().__init__('tanh')", G, "nn.GELU"),
+    "fused attention": ("\nclass MyAttention(MyAttention):\n    def forward(self, x):\n"
+                        "        cut = (*x.shape[:2], self.num_heads, -1)\n"
+                        "        q, k, v = (W(x).view(cut).transpose(1, 2) for W in"
+                        " (self.W_query, self.W_key, self.W_value))\n"
+                        "        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)\n"
+                        "        return self.out_proj(y.transpose(1, 2).flatten(2))", A,
+                        "PyTorch's scaled_dot_product_attention"),
+    "gptcore's attention, wrapped": (f"\n{RENAMED}" + WRAPPED.format(name=A, made="Looking"), A,
+                                     "gptcore's MultiHeadAttention"),
+    "gptcore's block, subclassed": ("\nclass MyBlock(gptcore.TransformerBlock):\n    def forward(self, x):\n"
+                                    "        return super().forward(x)", B, "gptcore's TransformerBlock"),
+    "gptcore's norm, its formula anew": ("\nclass MyLayerNorm(gptcore.LayerNorm):\n    def forward(self, x):\n"
+                                         "        x = x - x.mean(-1, keepdim=True)\n        return self.scale * x / "
+                                         "(x.square().mean(-1, keepdim=True) + self.eps).sqrt() + self.shift", N,
+                                         "gptcore's LayerNorm"),
+    "gptcore's feed-forward, wrapped": (WRAPPED.format(name=F, made="gptcore.FeedForward"), F, "gptcore's FeedForward"),
+    "gptcore's GPT, wrapped": (WRAPPED.format(name=M, made="gptcore.GPTModel"), M, "gptcore's GPTModel"),
+    "a norm in a block": ("\nclass MyBlock(MyBlock):\n    def __init__(self, cfg):\n        super().__init__(cfg)\n"
+                          "        self.norm1 = nn.LayerNorm(cfg['emb_dim'])", B, "nn.LayerNorm"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READY_MADE)
+def test_a_part_that_is_ready_made_is_named_and_does_not_count(case, monkeypatch, capsys):
+    monkeypatch.setattr(own_gpt, "NUM_TOKENS", 4)
+    more, part, what = READY_MADE[case]
+    parts = handed_in(more)
+    if part != M:  # a whole GPT of gptcore's does not run with others' blocks inside
+        check("14.1", parts)
+        said = capsys.readouterr().out
+        assert said.startswith("✓ 14.1 solved") and f"does not count as yours: {part} is the work of {what}" in said
+        assert f"ready-made: {part}.\n" in said and f"Still to write: {part}." in said
+        assert points("14.1", parts) == 2.5
+    check("14.1", {part: parts[part]})
+    said = capsys.readouterr().out
+    assert said.startswith("✗ 14.1 not yet.") and f"{part} is the work of {what}" in said
+
+
+@pytest.mark.parametrize("text", [SOLVER, SOMEBODY_ELSE], ids=["the solver", "somebody else"])
+def test_parts_of_ones_own_count_also_with_gptcores_around_and_in_them(text, monkeypatch):
+    monkeypatch.setattr(own_gpt, "NUM_TOKENS", 4)
+    parts = handed_in("", text)
+    assert points("14.1", parts) == 3.0
+    for name in own_gpt.CLASSES:
+        assert own_gpt.ready_made_in({name: parts[name]}) == {} and points("14.1", {name: parts[name]}) == 0.5
+    left_out = handed_in("\nMyLayerNorm, MyGELU = gptcore.LayerNorm, gptcore.GELU", text)  # and used by what is there
+    assert own_gpt.ready_made_in(left_out) == {} and points("14.1", left_out) == 2.0
+
+
+def test_writing_is_not_left_to_gptcore(capsys):
+    check("14.2", gptcore.generate_text_simple)
+    assert "gptcore's generate_text_simple makes it, ready-made" in capsys.readouterr().out
+    assert not passes("14.2", gptcore.generate_text_simple) and passes("14.2", parts_of(SOMEBODY_ELSE)[W])
+
+
+def nearly_the_shipped(**attributes):
+    model = GPTModel.from_pretrained("stories")
+    model.tok_emb.weight.data[0, 0] += 1e-3
+    vars(model).update(attributes)
+    return model
+
+
+def test_two_minutes_of_training_are_two_minutes_of_work(capsys):
+    check("14.3", nearly_the_shipped())
+    assert "Nobody knows how long it was trained" in capsys.readouterr().out
+    check("14.3", nearly_the_shipped(seconds_trained=131.0))
+    assert "trained for 131 seconds of a usual core. The goals are for 120." in capsys.readouterr().out
+    check("14.3", nearly_the_shipped(seconds_trained=119.0))
+    assert "all 3 points" in capsys.readouterr().out
+
+
+def test_training_on_a_budget_adds_up_and_says_how_much_is_left(monkeypatch):
+    monkeypatch.setattr(notebook_14, "train", lambda model, draw, num_steps, lr: [draw() for _ in range(num_steps)])
+    cfg = {"vocab_size": 1019, "context_length": 8, "emb_dim": 8, "n_heads": 2, "n_layers": 1, "drop_rate": 0.0}
+    model, ids = GPTModel({**cfg, "qkv_bias": True}), torch.randint(1019, (2, 9))
+    batch = (ids[:, :-1], ids[:, 1:])
+    each = notebook_14.seconds_of_step(model, ids[:, :-1])
+    # Three passes, 16 tokens, a multiplication and an addition each; the head, the block with norms, the last norm.
+    weights = 8 * 1019 + (3 * 72 + 72 + 8 * 32 + 32 + 32 * 8 + 8 + 4 * 8) + 2 * 8
+    assert each == pytest.approx(3 * 16 * 2 * (weights + 2 * 8 * 8) / notebook_14.FLOP_PER_SECOND)
+    assert (
+        len(train_on_budget(model, lambda: batch, 3, 1e-3)) == 3
+        and len(train_on_budget(model, lambda: batch, 2, 1e-3)) == 2
+    )
+    assert model.seconds_trained == pytest.approx(5 * each)
+    model.seconds_trained = notebook_14.SECONDS - 4.5 * each
+    with pytest.raises(ValueError, match=r"5 steps do not fit: .* so 4 fit into the 0 s that are left of 120"):
+        train_on_budget(model, lambda: batch, 5, 1e-3)
+    assert model.seconds_trained < notebook_14.SECONDS
+    larger = iter([batch, *[(ids[:, :-1].repeat(9, 1), ids[:, 1:].repeat(9, 1))] * 3])
+    train_on_budget(model, lambda: next(larger), 4, 1e-3)
+    assert model.seconds_trained > notebook_14.SECONDS  # and the check refuses it
+
+
+def test_the_last_hint_fits_into_the_two_minutes():
+    with torch.device("meta"):
+        model = GPTModel(
+            {**own_gpt.story_model().cfg, "context_length": 96, "emb_dim": 128, "n_heads": 4, "n_layers": 3}
+        )
+    assert 400 * notebook_14.seconds_of_step(model, torch.zeros(24, 96)) < notebook_14.SECONDS
