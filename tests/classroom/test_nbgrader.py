@@ -48,6 +48,7 @@ HOSTILE = {
 
 def nbgrader(course, *arguments):
     activated = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    activated["GPTCORE_KEPT"] = str(course / "kept")
     subprocess.run(["nbgrader", *arguments], cwd=course, env=activated, check=True, timeout=1200)
 
 
@@ -119,6 +120,10 @@ def course(tmp_path_factory):
     nbgrader(course, "generate_feedback", ASSIGNMENT)
     nbgrader(course, "export")
     return course
+
+
+def test_what_students_solved_is_not_kept_as_the_teachers_progress(course):
+    assert not (course / "kept").exists()
 
 
 @pytest.mark.parametrize(("student", "score"), [("complete", 9), ("half", 5), ("hostile", 0)])
