@@ -24,7 +24,7 @@ SLIDES = NOTEBOOKS.parent / "slides"
 
 MOST_SLIDES = 15
 MOST_PREDICTIONS = 5  # each is two slides
-# Beside them, of each kind so many, in this order, as long as there is room.
+# Beside them at most so many of each kind, in this order, as long as there is room.
 FILLERS = {"by hand": 2, "to move": 1, "figure": 1}
 
 # What a slide holds, in lines of CHARACTERS: text beside a picture, and in all.
@@ -209,25 +209,28 @@ def worth(pieces, prediction, first, chosen):
 def fillers(pieces, chosen, room):
     """Return (place, Slide) of what else is worth a slide, as many as there is room for."""
     used = {place for prediction in chosen for place in (prediction.answer, prediction.figure)}
-    of_kind = {kind: [] for kind in FILLERS}
+    places = {kind: [] for kind in FILLERS}
     for place, piece in enumerate(pieces):
         if piece.kind != "code" or place in used or piece.tags & {"setup", "check", "predict"}:
             continue
         if "_explorer(" in piece.text and rows(piece) <= MOST_ROWS:
-            of_kind["to move"].append((place, explorer_slide(pieces, place)))
+            places["to move"].append(place)
         elif picture(piece):
-            of_kind["figure"].append((place, figure_slide(pieces, place)))
+            places["figure"].append(place)
         elif "extra" not in piece.tags and built_by_hand(piece) > 1:
-            of_kind["by hand"].append((place, code_slide(pieces, place)))
-    of_kind["to move"].sort(key=lambda pair: rows(pieces[pair[0]]))
-    of_kind["by hand"].sort(key=lambda pair: -built_by_hand(pieces[pair[0]]))
-    most = [pair for kind, number in FILLERS.items() for pair in of_kind[kind][:1] if number]
-    most += [pair for kind, number in FILLERS.items() for pair in of_kind[kind][1:number]]
-    return most[:room]
+            places["by hand"].append(place)
+    places["to move"].sort(key=lambda place: rows(pieces[place]))
+    places["by hand"].sort(key=lambda place: -built_by_hand(pieces[place]))
+    # One of each kind comes before a second of any.
+    best = [(kind, place) for kind in FILLERS for place in places[kind][:1]]
+    best += [(kind, place) for kind, most in FILLERS.items() for place in places[kind][1:most]]
+    make = {"by hand": code_slide, "to move": explorer_slide, "figure": figure_slide}
+    return [(place, make[kind](pieces, place)) for kind, place in best[:room]]
 
 
 def rows(piece):
-    return markup(piece).count("<tr")
+    """How many rows the tables have that a cell shows."""
+    return sum(output.get("data", {}).get("text/html", "").count("<tr") for output in piece.cell.outputs)
 
 
 def built_by_hand(piece):
@@ -257,9 +260,9 @@ def both_slides(pieces, prediction):
     question = QUESTION.sub("", asked.text)
     notes = [*text_around(pieces, prediction.question, 1)]
     before = [*text_around(pieces, prediction.question, -1)]
-    if before and pieces[prediction.question - len(before) - 1].kind == "code":
-        before.pop()  # says what the answer above means
-    room = LINES - lines_of(question) * 1.3 - sum(map(lines_of, notes))
+    if is_answer(pieces, prediction.question - len(before) - 1):
+        before[-1:] = []  # says what that answer means
+    room = LINES + 2 - lines_of(question) * 1.3 - sum(map(lines_of, notes))
     context = []
     for text in before:
         room -= lines_of(text)
@@ -268,6 +271,13 @@ def both_slides(pieces, prediction):
         context.insert(0, text)
     body = prose(context) + f"<blockquote>{render(question)}</blockquote>" + prose(notes)
     return [Slide("Predict", asked.heading, body), answer_slide(pieces, prediction)]
+
+
+def is_answer(pieces, place):
+    """Whether the piece at this place answers a prediction, or checks or draws what an answer says."""
+    while "extra" in pieces[place].tags:
+        place -= 1
+    return bool(pieces[place].tags & {"predict", "check"})
 
 
 def answer_slide(pieces, prediction):
