@@ -50,9 +50,9 @@ def test_a_deck_has_ten_to_fifteen_slides_in_the_order_of_a_lesson(path, decks):
         assert (before == "Predict") == (slide == "Answer"), "an answer comes right behind its question"
 
 
-def test_nearly_every_deck_shows_a_part_built_by_hand_and_something_to_move(decks):
+def test_most_decks_show_a_part_built_by_hand_and_something_to_move(decks):
     for kind in ("By hand", "To move, in the notebook"):
-        assert sum(any(slide.kind == kind for slide in slides) for slides, _ in decks.values()) >= 12, kind
+        assert sum(any(slide.kind == kind for slide in slides) for slides, _ in decks.values()) >= 10, kind
 
 
 @every_notebook
