@@ -16,7 +16,10 @@ bench: ## measure what notebooks, explorers and gptcore take
 teach: ## add what a teacher needs: nbgrader and JupyterHub
 	$(PYTHON) gptcore/tools/bootstrap.py teach $(ARGS)
 
+slides: ## write a slide deck of each notebook into slides/; ARGS=02_layer_norm for one of them
+	$(PYTHON) gptcore/tools/bootstrap.py slides $(ARGS)
+
 doors: ## write the project's address into links and set-up cells; ARGS=NAME/REPOSITORY for another one
 	$(PYTHON) gptcore/tools/bootstrap.py doors $(ARGS)
 
-.PHONY: lab test outputs bench teach doors
+.PHONY: lab test outputs bench teach slides doors

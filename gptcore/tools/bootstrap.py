@@ -5,6 +5,7 @@
     python gptcore/tools/bootstrap.py outputs    execute all notebooks and save their outputs
     python gptcore/tools/bootstrap.py bench      measure what notebooks, explorers and gptcore take
     python gptcore/tools/bootstrap.py teach      add what a teacher needs: nbgrader and JupyterHub
+    python gptcore/tools/bootstrap.py slides     write a slide deck of each notebook
     python gptcore/tools/bootstrap.py doors      write the project's address into links and set-up cells
     python gptcore/tools/bootstrap.py setup      only set up
 
@@ -48,6 +49,7 @@ COMMANDS = {
     "outputs": ["gptcore/tools/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
     "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],
+    "slides": ["notebooks/teaching/make_slides.py"],
     "doors": ["gptcore/tools/make_doors.py"],
     "setup": ["-c", "print('All is there.')"],
 }
