@@ -16,7 +16,7 @@ from gptcore.exercises.kept import keep, kept
 from gptcore.exercises.questions import find, questions
 
 SURE = ("just a guess", "fairly sure", "certain")
-HOW_TO_GUESS = "Run this cell in JupyterLab before the next one, and you can press or type your guess."
+HOW_TO_GUESS = "Run this cell in JupyterLab, and there is something to press or to fill in."
 
 _kept_here = []  # guesses that could not be kept for longer
 _open_here = set()  # questions whose answers were opened by this kernel
@@ -112,10 +112,11 @@ class GuessLine(ipywidgets.VBox):
                 style={"description_width": "initial"},
             )
         self._sure = _buttons("How sure?", SURE, found.sure or SURE[0])
-        self._state = ipywidgets.HTML()
-        controls = [self._said, self._sure]
-        for control in controls:
+        self._state = _line_of_text("")
+        for control in (self._said, self._sure):
             control.observe(self._follow, "value")
+        wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="2px 18px", align_items="center")
+        rows = [ipywidgets.Box([self._said, self._sure], layout=wrapped)]
         if class_guesses.folder():
             self._share = ipywidgets.Checkbox(
                 value=class_guesses.is_sharing(),
@@ -124,9 +125,8 @@ class GuessLine(ipywidgets.VBox):
                 layout={"width": "auto"},
             )
             self._share.observe(self._follow_sharing, "value")
-            controls.append(self._share)
-        asked = ipywidgets.HTML(f"<p>{html.escape(question.question)}</p>")
-        super().__init__([asked, *controls, self._state])
+            rows.append(self._share)
+        super().__init__([_line_of_text(question.question), *rows, self._state])
         self.add_class("gptcore-guess")
         if question.name in _open_here or found.is_open:
             self.end()
@@ -172,13 +172,18 @@ class GuessLine(ipywidgets.VBox):
         return said
 
     def _say(self, text):
-        self._state.value = f'<p role="status">{html.escape(text)}</p>'
+        self._state.value = f'<span role="status">{html.escape(text)}</span>'
 
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         bundle["text/plain"] = self._question.as_text()
-        bundle["text/html"] = f"<p>{html.escape(self._question.as_text())}</p><p><em>{HOW_TO_GUESS}</em></p>"
+        question = html.escape(self._question.as_text())
+        bundle["text/html"] = f"<p><strong>Your guess.</strong> {question}</p><p><em>{HOW_TO_GUESS}</em></p>"
         return bundle
+
+
+def _line_of_text(text):
+    return ipywidgets.HTML(html.escape(text), layout={"margin": "2px"})
 
 
 def _buttons(description, options, value):
