@@ -48,8 +48,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "series"))
 def pytest_configure(config):
     # Kernels that nbval starts inherit it: a progress bar's times would differ from the stored outputs.
     os.environ["TQDM_DISABLE"] = "1"
-    # And nothing of what is solved here is the person's who runs the tests: gptcore/exercises/kept.py.
+    # Nothing is kept of whoever runs the tests, and nothing of theirs is met in a notebook: gptcore/exercises/kept.py.
     os.environ["GPTCORE_KEPT"] = ""
+    os.environ.pop("GPTCORE_CLASS", None)
     # And they note whom they try to reach: tests/offline.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS / "offline"), os.environ.get("PYTHONPATH")]))
     os.environ["GPTCORE_CONNECTIONS"] = tempfile.mkdtemp()

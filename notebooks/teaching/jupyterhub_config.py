@@ -32,6 +32,11 @@ c.Spawner.environment = {
     "HF_HUB_OFFLINE": "1",  # thirty downloads of 548 MB at once would fill line and disk
 }
 
+# Where this folder is, students are asked whether they want to share their guesses; README.md says how to make it.
+GUESSES = Path("/srv/gpt-guesses")
+if GUESSES.is_dir():
+    c.Spawner.environment["GPTCORE_CLASS"] = str(GUESSES)
+
 # A whole class arrives within a minute. When all start at once, each takes longer.
 c.JupyterHub.concurrent_spawn_limit = 30
 c.Spawner.start_timeout = 180

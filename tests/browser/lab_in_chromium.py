@@ -67,7 +67,8 @@ def jupyterlab(folder, within=()):
     page_config = folder / "CONFIG" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True)
     page_config.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
-    env = {**os.environ, **own, "IPYTHONDIR": str(folder / "ipython"), "TQDM_DISABLE": ""}
+    own |= {"IPYTHONDIR": str(folder / "ipython"), "GPTCORE_KEPT": str(folder / "kept")}
+    env = {**os.environ, **own, "TQDM_DISABLE": ""}
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"

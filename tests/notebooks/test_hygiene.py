@@ -15,7 +15,7 @@ import gptcore
 from gptcore.viz.style import TEXTS
 from gptcore.viz.widgets.live import HOW_TO_MOVE_IT
 
-TAG = re.compile(r"C\d\d|setup|predict|check|exercise|extra|raises-exception|nbval-ignore-output")
+TAG = re.compile(r"C\d\d|setup|guess|predict|check|exercise|extra|raises-exception|nbval-ignore-output")
 PERSONAL_PATH = re.compile(r"/(home|root|tmp|Users|work)/\w|(?<![A-Za-z])[A-Z]:\\\\\w")
 WEB_IMAGE = re.compile(r"<img[^>]+src=.http|!\[[^\]]*\]\(http")
 WITHOUT_HTML = HTMLExporter(
@@ -91,6 +91,8 @@ def test_cells_are_short_known_by_their_tags_and_leave_nothing_behind(path):
         assert len(lines) <= LONGEST_CELL, f"{len(lines)} lines:\n{cell.source}"
         assert not lines[-1].rstrip().endswith(";"), "nbval fails on it: let the last line return None"
         assert all(TAG.fullmatch(tag) for tag in tags(cell)), tags(cell)
+        if "guess" in tags(cell):
+            assert len(lines) == 1, "a question is asked in one line; tests/exercises/test_ledger.py says which"
         if "nbval-ignore-output" in tags(cell):
             assert makes_a_claim(cell), "what is not compared must be asserted"
     assert "widgets" not in read(path).metadata
@@ -134,8 +136,8 @@ def test_follows_the_pattern_of_a_lesson(path):
     title = cells[0].source.splitlines()[0]
     assert title.startswith(f"# {number} · ") and title.endswith("?"), title
     assert "minutes" in cells[0].source
-    read_cells = [cell for cell in cells if not {"setup", "check"} & set(tags(cell))]
-    assert 20 <= len(read_cells) <= 40, f"{len(read_cells)} cells beside the set-up and the folded checks"
+    read_cells = [cell for cell in cells if not {"setup", "check", "guess"} & set(tags(cell))]
+    assert 20 <= len(read_cells) <= 40, f"{len(read_cells)} cells beside the set-up, the guesses and the folded checks"
     assert "diagrams.gpt_map(" in cells[2].source or number == "00"  # after the title and the set-up
     prose = text_of(path)
     assert len(re.findall(r"\*\*Predict\.\*\*", prose)) >= (1 if number == "00" else 3)
