@@ -20,11 +20,9 @@ _in_memory = []  # what could not be kept, until Python ends
 
 def kept_in():
     """Return the file's path, or None where nothing is to be kept (the variable GPTCORE_KEPT is set, and empty)."""
-    try:
-        folder = os.environ.get(PLACE, str(Path.home() / ".gptcore"))
-    except RuntimeError:  # a system without homes
-        return None
-    return Path(folder) / "learner.jsonl" if folder else None
+    folder = os.path.expanduser(os.environ.get(PLACE, "~/.gptcore"))
+    # A home that the system does not know stays "~".
+    return Path(folder) / "learner.jsonl" if folder and not folder.startswith("~") else None
 
 
 def keep(kind, name, **details):

@@ -1,8 +1,8 @@
 """The whole course at a glance: which exercises are solved, which hints were taken, where to go next."""
 
 import html
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from gptcore.exercises import checking
 from gptcore.exercises.kept import PLACE, forget_everything, happened, kept, kept_in
@@ -104,7 +104,8 @@ def _place():
     path = kept_in()
     if path is None:
         return f"Nothing is kept for the next session: the environment variable {PLACE} says so."
-    shown = f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else str(path)
+    home = os.path.expanduser("~")
+    shown = f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
     if any(len(happened(kind)) > len(kept(kind)) for kind in ("solved", "hint")):
         return f"This could not be kept for the next session: {shown} cannot be written."
     return (

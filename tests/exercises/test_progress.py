@@ -95,7 +95,8 @@ def test_where_nothing_is_to_be_kept_nothing_is_written(folder, monkeypatch):
     assert kept_in() is None and not keep("guess", "02", value=1)
     assert kept.kept("guess") == [] and list(folder.parent.iterdir()) == []
     monkeypatch.delenv(kept.PLACE)
-    monkeypatch.setattr(Path, "home", lambda: folder)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))  # Windows' name for it
     assert kept_in() == folder / ".gptcore" / "learner.jsonl"
     assert keep("guess", "02", value=2) and kept_in().exists()
 
@@ -210,6 +211,7 @@ def test_it_is_there_in_the_next_session_and_hints_begin_again(folder, monkeypat
     capsys.readouterr()
     hint("02.4")
     assert capsys.readouterr().out.startswith("Hint 1 of 3") and str(progress()) == before
+    assert [event["number"] for event in kept.kept("hint")] == [1, 2]  # nothing new was taken
 
 
 def test_where_nothing_is_kept_it_shows_this_session(folder, monkeypatch, capsys):
