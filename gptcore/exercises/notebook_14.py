@@ -33,11 +33,11 @@ FLOP_PER_SECOND = 40e9  # of a usual core that trains; measured were 23 to 50 bi
     hints=[
         "Begin with the innermost part, MyLayerNorm, and run the check after each: whatever is not yours yet is "
         "gptcore's, so there is always a whole model to compare.",
-        "The check names the first place where the two models part. Everything before that place is right; look at the "
-        "part that it names, and at nothing else.",
+        "The check names the first place where the two models part, or a part that is wrong when it is tried alone. "
+        "Everything before that place is right; look at the part that it names, and at nothing else.",
         "Your answers to 02.1, 03.1, 04.2, 06.4, 07.2 and 08.5 are the formulas. What is new is __init__: it calls "
         "super().__init__() and makes the layers under the names that the task gives.",
-        "A block is `x = x + self.drop(self.att(self.norm1(x)))`, then the same with ff and norm2. The whole is the "
+        "A block is `x = x + self.att(self.norm1(x))`, then the same with ff and norm2. The whole is the "
         "sum of both embeddings, the blocks one after the other, final_norm, out_head.",
     ],
 )
@@ -52,7 +52,8 @@ def own_parts(answer):
         raise Wrong(f"What comes out is right, but {said}, ready-made. The task asks you to write the formulas out.")
     text = found.text.replace(said_of_whose(found.whose, answer), said_of_whose(whose, answer))
     not_counted = f"\n  Right, but ready-made, so it does not count as yours: {said}." if said else ""
-    left = f"\n  Still to write: {', '.join(missing)}." if missing else ""
+    yours = f"{len(CLASSES) - len(missing)} of {len(CLASSES)} parts yours"
+    left = f"\n  So far {yours}. Still to write: {', '.join(missing)}." if missing else ""
     return f"{text}\n  {found.story}{not_counted}{left}"
 
 
@@ -209,7 +210,8 @@ def loss_without(parts, function=None):
         "Write the prediction first, as a number of nats: the whole model has 0.41, and one that knows nothing but the "
         "number of tokens has ln(1019) = 6.9.",
         'Names are those of the task: "trf_blocks.3.att" is one attention layer, "*.norm?" are all norms of blocks.',
-        '`with replaced(my_gpt, "trf_blocks.3.att", lambda part, x: 0 * x): measured = story_loss(my_gpt)`',
+        '`with replaced(my_gpt, "trf_blocks.3.att", lambda part, x: 0 * part.forward(x)):` '
+        "and inside it `measured = story_loss(my_gpt)`",
     ],
 )
 def ablated(answer):

@@ -251,7 +251,8 @@ def _look(parts, found):
         for name, reason in found.alone.items()
         if name != found.part
     ]
-    story = comparison or "It writes the same story, but it is not yet the same model."
+    same = "it is not yet the same model" if step else "one of your parts is not right"
+    story = comparison or f"It writes the same story, but {same}."
     found.text = "\n".join([story, said, *also])
 
 
