@@ -16,7 +16,10 @@ bench: ## measure what notebooks, explorers and gptcore take
 teach: ## add what a teacher needs: nbgrader and JupyterHub
 	$(PYTHON) gptcore/tools/bootstrap.py teach $(ARGS)
 
+site: ## make the web site, in _site
+	$(PYTHON) gptcore/tools/bootstrap.py site $(ARGS)
+
 doors: ## write the project's address into links and set-up cells; ARGS=NAME/REPOSITORY for another one
 	$(PYTHON) gptcore/tools/bootstrap.py doors $(ARGS)
 
-.PHONY: lab test outputs bench teach doors
+.PHONY: lab test outputs bench teach site doors

@@ -20,6 +20,7 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
+add_module_names = False
 default_role = "code"
 viewcode_line_numbers = True
 
@@ -27,6 +28,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["style.css"]
+html_js_files = [("reach.js", {"defer": ""})]
 html_favicon = "static/icon.svg"
 html_copy_source = False
 html_show_sphinx = False
@@ -43,7 +45,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", inline_renderers=(inline, None), block_renderers=(block, None))
     app.connect("autodoc-process-docstring", as_restructured_text)
     app.connect("doctree-read", mark_predictions)
-    app.connect("html-page-context", bring_to_life)
+    app.connect("html-page-context", finish_page, priority=900)  # after the theme's own
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -74,7 +76,7 @@ def as_restructured_text(app, what, name, obj, options, lines):
         if text.startswith(">>>"):
             paragraphs.append(text)
         elif text.startswith("    "):
-            paragraphs.append(f"::\n\n{text}")
+            paragraphs.append(f".. code-block:: text\n\n{text}")
         else:
             before, *fields = FIELD.split(text)
             pairs = zip(fields[::2], fields[1::2], strict=True)
@@ -104,6 +106,10 @@ def mark_predictions(app, doctree):
             quote["classes"].append("predict")
 
 
-def bring_to_life(app, pagename, templatename, context, doctree):
+def finish_page(app, pagename, templatename, context, doctree):
+    """Explorers come to life where there are some; the theme's headings of the lists of pages say their level."""
+    for name in ("toctree", "furo_navigation_tree"):
+        if isinstance(context.get(name), str):
+            context[name] = context[name].replace('role="heading"', 'role="heading" aria-level="2"')
     if 'class="live"' in context.get("body", ""):
         app.add_js_file("live/live.js", type="module")
