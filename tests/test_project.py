@@ -47,7 +47,7 @@ def test_the_core_prints_nothing_and_does_not_import_viz():
 
 
 # Whom each room may look at besides itself; what a learner studies, the files of gptcore itself, stands alone.
-ROOMS = {"": set(), "stories": {""}, "viz": {""}, "exercises": {""}, "tools": {""}}
+ROOMS = {"": set(), "stories": {""}, "viz": {""}, "exercises": {""}, "tools": {"", "pages"}, "pages": {""}}
 
 
 def room(module):

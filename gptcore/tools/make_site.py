@@ -8,6 +8,7 @@ first page made of README.md, and a page for each module. Sphinx's settings are 
 error: a link that leads nowhere gives no site. To look at the site: `python -m http.server --directory _site`.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -120,7 +121,9 @@ def notebook_on_site(path):
     """The notebook of this path as the site shows it."""
     notebook = nbformat.read(path, as_version=4)
     page = path.relative_to(ROOT / "notebooks").as_posix()
-    colab, binder = re.findall(r"\((http.*?)\)", LINKS.format(address=address(), version=gptcore.__version__, page=page))
+    colab, binder = re.findall(
+        r"\((http.*?)\)", LINKS.format(address=address(), version=gptcore.__version__, page=page)
+    )
     for cell in notebook.cells:
         if cell.cell_type == "code":
             code_on_site(cell)
@@ -160,7 +163,7 @@ def on_site(text, path):
         words, target = match["words"], match["target"]
         if re.match(r"\w+:|#", target):
             return match[0]
-        file = PurePosixPath(target) if path.parent == ROOT else in_project(path, target)
+        file = in_project(path, target)
         if file.suffix == ".ipynb" and "solutions" not in file.parts or ROOT / file in (GLOSSARY, ROOT / "index.md"):
             return match[0]
         if file.as_posix() in HAVE_THEIR_SOURCE:
@@ -176,15 +179,13 @@ def on_site(text, path):
 
 def in_project(path, target):
     """Where a link of this file leads, from the project's root."""
-    file = (path.parent / target.split("#")[0]).resolve()
+    file = Path(os.path.normpath(path.parent / target.split("#")[0]))
     return PurePosixPath(file.relative_to(ROOT).as_posix())
 
 
 def reference():
     """The pages that Sphinx fills from docstrings, by their names."""
-    pages = {
-        f"gptcore/{module}.rst": page(f"gptcore.{module}", automodule(f"gptcore.{module}")) for module in MODULES
-    }
+    pages = {f"gptcore/{module}.rst": page(f"gptcore.{module}", automodule(f"gptcore.{module}")) for module in MODULES}
     for room, modules in ROOMS.items():
         of_each = [heading(f"{room}.{module}", "-") + automodule(f"gptcore.{room}.{module}") for module in modules]
         pages[f"gptcore/{room}.rst"] = page(f"gptcore.{room}", "\n".join(of_each))

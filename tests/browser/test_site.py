@@ -95,7 +95,9 @@ def test_no_answer_is_on_the_site(site, pages):
         shown = html.unescape(re.sub(r"<[^>]+>", "", page))
         answers = "".join(re.findall(r"BEGIN SOLUTION\n(.*?)### END", source_of(path), re.DOTALL))
         lines = {line.strip() for line in answers.splitlines() if len(line.strip()) > 8}
-        assert lines and not [line for line in lines if line in shown and json.dumps(line)[1:-1] not in given], path.name
+        assert lines and not [line for line in lines if line in shown and json.dumps(line)[1:-1] not in given], (
+            path.name
+        )
     for name in [*pages, "searchindex.js"]:
         text = (site / name).read_text(encoding="utf-8")
         assert "BEGIN SOLUTION" not in text and "BEGIN HIDDEN" not in text, name
@@ -148,7 +150,12 @@ def links_of(path):
 
 
 def test_the_notebooks_and_texts_of_the_project_lead_somewhere():
-    files = [*NOTEBOOKS.rglob("*.ipynb"), *ROOT.glob("*.md"), *NOTEBOOKS.rglob("*.md"), *(ROOT / "gptcore").rglob("*.md")]
+    files = [
+        *NOTEBOOKS.rglob("*.ipynb"),
+        *ROOT.glob("*.md"),
+        *NOTEBOOKS.rglob("*.md"),
+        *(ROOT / "gptcore").rglob("*.md"),
+    ]
     found = [(path, link) for path in files for link in links_of(path) if not re.match(r"\w+:", link)]
     assert len(found) > 400
     broken = []

@@ -5,6 +5,9 @@ Nothing is loaded from elsewhere: formulas become MathML, which browsers draw th
 
 import re
 
+from docutils.nodes import SkipNode, block_quote
+from docutils.utils.math.latex2mathml import tex2mathml
+
 import gptcore
 
 project = "How a GPT works"
@@ -50,23 +53,19 @@ def setup(app):
 
 
 def inline(translator, node):
-    draw(translator, node, as_block=False)
+    translator.body.append(as_mathml(node.astext()))
+    raise SkipNode
 
 
 def block(translator, node):
-    draw(translator, node, as_block=True)
+    translator.body.append(f'<div class="formula">{as_mathml(node.astext(), as_block=True)}</div>')
+    raise SkipNode
 
 
-def draw(translator, node, as_block):
-    """Write a formula as MathML."""
-    from docutils.nodes import SkipNode
-    from docutils.utils.math.latex2mathml import tex2mathml
-
-    formula = node.astext()
+def as_mathml(formula, **options):
     for theirs, ours in SAME_FORMULA:
         formula = re.sub(theirs, ours, formula)
-    translator.body.append(tex2mathml(formula, as_block=as_block))
-    raise SkipNode
+    return tex2mathml(formula, **options)
 
 
 def as_restructured_text(app, what, name, obj, options, lines):
@@ -99,8 +98,6 @@ def prose(text):
 
 def mark_predictions(app, doctree):
     """A prediction's question gets a class: on paper there is room below it to write."""
-    from docutils.nodes import block_quote
-
     for quote in doctree.findall(block_quote):
         if quote.astext().startswith("Predict."):
             quote["classes"].append("predict")

@@ -5,4 +5,4 @@ const sizes = new ResizeObserver((entries) => {
     else target.removeAttribute("tabindex");
   }
 });
-document.querySelectorAll("pre, math, .table-wrapper, .output").forEach((part) => sizes.observe(part));
+document.querySelectorAll("pre, .formula, .table-wrapper, .output").forEach((part) => sizes.observe(part));
