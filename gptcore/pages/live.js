@@ -139,8 +139,9 @@ export class GPT {
     this.parts = {}; // {"trf_blocks.0.norm1": {scale, shift}, "out_head": {weight}, ...}
     for (const [name, { shape, data }] of Object.entries(tensors)) {
       const [, part, key] = name.match(/(.*)\.(.*)/), scales = tensors[`${name}.scale`]?.data;
-      // In int8, whole numbers and a scale for each row are stored. In memory they are ordinary numbers again.
-      const numbers = scales ? Float32Array.from(data, (whole, i) => whole * scales[Math.floor(i / shape[1])]) : data;
+      const numbers = new Float32Array(data);
+      // In int8, whole numbers and a scale for each row are stored; in memory they are ordinary numbers again.
+      if (scales) numbers.forEach((whole, i) => { numbers[i] = whole * scales[Math.floor(i / shape[1])]; });
       this.parts[part] = { ...this.parts[part], [key]: numbers };
     }
   }
@@ -218,7 +219,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 /** A slider over numbers, or over positions with names. */
-function slider(label, min, max, step, value, say = (number) => number.toFixed(2)) {
+function slider(label, min, max, step, value, say = fixed) {
   const input = make("input", { type: "range", min, max, step, value }), output = make("output");
   const tell = () => {
     output.textContent = say(Number(input.value));
@@ -282,6 +283,13 @@ function checkText(text) {
   if (length > LONGEST_TEXT) throw new RangeError(`the text has ${length} characters; ${LONGEST_TEXT} fit here, so use fewer`);
 }
 
+/** As Python writes a number: of two decimals that are equally near, the even one. */
+function fixed(number, digits = 2) {
+  const scaled = Math.abs(number) * 10 ** digits, down = Math.floor(scaled);
+  const isTie = scaled - down === 0.5 && down % 2 === 0;
+  return (isTie ? (Math.sign(number) * down) / 10 ** digits : number).toFixed(digits);
+}
+
 const many = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const percent = (share) => (share < 0.995 ? `${Number((100 * share).toPrecision(2))}%` : "100%");
 const largest = (numbers) => numbers.reduce((best, number, i) => (number > numbers[best] ? i : best), 0);
@@ -327,23 +335,25 @@ function chart(title, x, y, { logX = false } = {}) {
 
 /** A square for each weight, its area in proportion to it, in cells of so many pixels: the `d` of one path. */
 const squares = (rows, cell) => rows.map((row, y) => Array.from(row, (weight, x) => {
-  const side = 0.94 * cell * Math.sqrt(weight), before = (cell - side) / 2;
-  return side < 0.5 ? "" : `M${(x * cell + before).toFixed(1)} ${(y * cell + before).toFixed(1)}h${side.toFixed(1)}v${side.toFixed(1)}h-${side.toFixed(1)}z`;
+  const side = Number((0.94 * cell * Math.sqrt(weight)).toFixed(1)), before = (cell - side) / 2;
+  return side < 0.5 ? "" : `M${x * cell + before} ${y * cell + before}h${side}v${side}h-${side}z`;
 }).join("")).join("");
 
-const short = (name) => ([...name].length > 12 ? `${[...name].slice(0, 11).join("")}…` : name);
+const short = (name) => ([...name].length > 15 ? `${[...name].slice(0, 14).join("")}…` : name);
 
 /** Weights with the names of rows and columns, and a frame around one row. */
 function lookMap(title, rows, rowNames, columnNames, framed) {
-  const cell = 15, left = 104, [width, height] = [columnNames.length * cell, rows.length * cell];
-  return make("svg", { viewBox: `0 0 ${left + Math.max(width, 200)} ${height + 106}`, role: "img", "aria-label": title, class: "wide" },
-    make("text", { x: left, y: 14, class: "title-left" }, title),
-    make("g", { transform: `translate(${left} 22)` },
+  const cell = 15, [width, height] = [columnNames.length * cell, rows.length * cell], all = 104 + Math.max(width, 190);
+  const below = (i) => `translate(${i * cell + 11} ${height + 8}) rotate(-60)`;
+  const look = { viewBox: `0 0 ${all} ${height + 116}`, role: "img", "aria-label": title, style: `max-width: ${all * 1.2}px` };
+  return make("svg", { ...look, class: "map" },
+    make("text", { x: all / 2, y: 13, class: "title" }, title),
+    make("g", { transform: "translate(102 22)" },
       make("rect", { width, height, class: "frame" }),
       make("path", { d: squares(rows, cell), class: "ink" }),
-      ...(framed === undefined ? [] : [make("rect", { y: framed * cell, width, height: cell, class: "framed" })]),
+      make("rect", { y: framed * cell, width, height: cell, class: "framed" }),
       ...rowNames.map((name, i) => make("text", { x: -5, y: i * cell + 11, class: "end" }, short(name))),
-      ...columnNames.map((name, i) => make("text", { class: "end", transform: `translate(${i * cell + 11} ${height + 8}) rotate(-60)` }, short(name)))));
+      ...columnNames.map((name, i) => make("text", { class: "end", transform: below(i) }, short(name)))));
 }
 
 // ---- The explorers: each is given the element in which it lives and the shelf with the files
@@ -368,7 +378,7 @@ async function story(element, shelf) {
     const entropy = -sum(shares.map((share) => (share ? share * Math.log(share) : 0)));
     text.replaceChildren(prompt, make("u", {}, tokenizer.decode(written)));
     const end = written.at(-1) === tokenizer.endOfText ? " The story has ended." : ids.length === most ? ` The model reads ${most} tokens: no more fit.` : "";
-    return [`${many(written.length, "token")} written. Next: ${tokenizer.visible(best[0])}, ${percent(shares[best[0]])}. Entropy ${entropy.toFixed(2)}.${end}`];
+    return [`${many(written.length, "token")} written. Next: ${tokenizer.visible(best[0])}, ${percent(shares[best[0]])}. Entropy ${fixed(entropy)}.${end}`];
   };
   const write = (rank) => {
     if (read.length === most || written.at(-1) === tokenizer.endOfText) return stop();
@@ -413,10 +423,10 @@ async function attention(element, shelf) {
         onclick: () => { controls.block.set(b); controls.head.set(h); redraw(); } },
       make("path", { d: squares(rows, 4), class: "ink" }))));
     return [
-      `Block ${block}, head ${head}: ${name(row)} gives its largest weight, ${looks[first].toFixed(2)}, to ${name(first)}.`,
+      `Block ${block}, head ${head}: ${name(row)} gives its largest weight, ${fixed(looks[first])}, to ${name(first)}.`,
       make("div", { class: "small-maps", style: `--columns: ${n_heads}` }, ...small),
-      lookMap(`block ${block}, head ${head}: who looks (row) at whom (column)`, weights, names, names, row),
-      make("div", { class: "wide" }, `What ${name(row)} looks at; the weights sum to 1:`, chips(Array.from(looks, (weight, i) => [names[i], weight.toFixed(2)]))),
+      lookMap(`block ${block}, head ${head}: row looks at column`, weights, names, names, row),
+      make("div", { class: "wide" }, `What ${name(row)} looks at; the weights sum to 1:`, chips(Array.from(looks, (weight, i) => [names[i], fixed(weight)]))),
     ];
   };
   const redraw = explorer(element, "Where each head looks: a row for each block, a column for each head", controls, view);
@@ -440,7 +450,7 @@ async function timeMachine(element, shelf) {
     const best = names[prompt].map((_, token) => largest(weights.map((row) => row[token])));
     const place = 1 + largest(best.slice(1).map((head, i) => weights[head][i + 1])), head = best[place];
     return [
-      `The strongest look goes to ${names[prompt][place]}: ${weights[head][place].toFixed(2)}, by head ${head % n_heads} of block ${Math.floor(head / n_heads)}.`,
+      `The strongest look goes to ${names[prompt][place]}: ${fixed(weights[head][place])}, by head ${head % n_heads} of block ${Math.floor(head / n_heads)}.`,
       lookMap("where the last token looks, head by head", weights, heads, names[prompt], head),
     ];
   };
@@ -466,13 +476,13 @@ async function timeMachine(element, shelf) {
     picture.line([steps[moment], steps[moment]], [0, 8], "dotted");
     picture.text(6, 6.3, "— all tokens", "look-0");
     picture.text(6, 7.1, "- - names that came before", "look-1");
-    return [`Step ${film.steps[moment]}: loss ${everything[moment].toFixed(2)} over all tokens, ${again[moment].toFixed(2)} on names that came before.`, picture.node];
+    return [`Step ${film.steps[moment]}: loss ${fixed(everything[moment])} over all tokens, ${fixed(again[moment])} on names that came before.`, picture.node];
   };
   const view = ({ moment, prompt, panel }) => {
     const ids = [...at(`next_ids_${prompt}`, moment)], shares = at(`next_chances_${prompt}`, moment);
     rows.show(ids.map((id) => tokenizer.visible(id)), shares);
     const [lossWords, lossPicture] = losses(moment), [words, ...pictures] = panel(moment, prompt);
-    const sample = film.samples[moment];
+    const sample = film.samples[moment].replace(/(?! )[\p{C}\p{Z}]/gu, "\ufffd"); // early on it writes odd things
     return [
       `${lossWords} After the beginning, ${tokenizer.visible(ids[0])} is likeliest. ${words}`,
       make("p", { class: "text" }, make("em", {}, "It writes: "), sample), lossPicture, ...pictures,
@@ -532,13 +542,13 @@ async function activation(element) {
       picture.line(grid, all.map((pair) => pair[i]), "look-0");
       picture.node.append(make("circle", { cx: picture.px(x), cy: picture.py([y, slope][i]), r: 5 }));
     });
-    const gate = name === "SwiGLU gate" ? ` with value ${value.toFixed(1)}` : "";
-    return [`${name}${gate}: at x = ${x.toFixed(2)} the output is ${y.toFixed(3)} and the slope is ${slope.toFixed(3)}.`, left.node, right.node];
+    const gate = name === "SwiGLU gate" ? ` with value ${fixed(value, 1)}` : "";
+    return [`${name}${gate}: at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`, left.node, right.node];
   };
   explorer(element, "An activation and its slope", {
     name: choice("function", Object.keys(ACTIVATIONS).map((name) => [name, name])),
     x: slider("x", -4, 4, 0.05, 1),
-    value: slider("value (SwiGLU only)", -2, 2, 0.1, 1, (number) => number.toFixed(1)),
+    value: slider("value (SwiGLU only)", -2, 2, 0.1, 1, (number) => fixed(number, 1)),
   }, view);
 }
 
@@ -550,7 +560,7 @@ async function layerNormExplorer(element) {
     numbers.forEach((number, i) => {
       const [top, bottom] = [Math.max(number, 0), Math.min(number, 0)].map(picture.py);
       picture.node.append(make("rect", { x: picture.px(i - 0.3), y: top, width: picture.px(0.6) - picture.px(0), height: bottom - top, class: "ink" }));
-      picture.text(i, number < 0 ? number - 1.6 : number + 0.5, number.toFixed(2), "middle");
+      picture.text(i, number < 0 ? number - 1.6 : number + 0.5, fixed(number), "middle");
       picture.text(i, -11.7, names[i], "middle");
     });
     return picture.node;
@@ -558,7 +568,7 @@ async function layerNormExplorer(element) {
   const view = ({ scale, shift, eps, ...x }) => {
     const before = Object.values(x), after = layerNorm(before, before.map(() => scale), before.map(() => shift), eps);
     const [[mean, variance], [newMean, newVariance]] = [before, after].map(meanAndVariance);
-    const words = `Before: mean ${mean.toFixed(2)}, variance ${variance.toFixed(2)}. After: mean ${newMean.toFixed(2)}, variance ${newVariance.toFixed(2)}.`;
+    const words = `Before: mean ${fixed(mean)}, variance ${fixed(variance)}. After: mean ${fixed(newMean)}, variance ${fixed(newVariance)}.`;
     return [words.replaceAll("-0.00", "0.00"), bars("before", before), bars("after layer norm", after)];
   };
   explorer(element, "Layer norm of one token's activations", {
@@ -604,6 +614,7 @@ export async function start(element, name, shelf) {
 /** In a notebook, by anywidget: gptcore/pages/widget.py brings the files. */
 export default {
   render: ({ model, el }) => {
+    el.setAttribute("data-lm-suppress-shortcuts", ""); // or JupyterLab would take the arrow keys for its cells
     const files = model.get("files"); // DataViews by their names
     const open = async (name) => files[name].buffer.slice(files[name].byteOffset, files[name].byteOffset + files[name].byteLength);
     return void start(el, model.get("name"), shelfOf(open));
