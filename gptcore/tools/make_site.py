@@ -8,6 +8,7 @@ first page made of README.md, and a page for each module. Sphinx's settings are 
 error: a link that leads nowhere gives no site. To look at the site: `python -m http.server --directory _site`.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -25,8 +26,10 @@ from gptcore.tools.make_doors import LESSONS, LINKS, ROOT, address
 
 SETTINGS = Path(__file__).parent / "site"
 OUTPUT = ROOT / "_site"
+STAMP = ".made_from"
 EXERCISES = sorted((ROOT / "notebooks" / "exercises").glob("[0-9][0-9]_*.ipynb"))
 GLOSSARY = ROOT / "notebooks" / "glossary.md"
+PAGES = [*LESSONS, *EXERCISES, GLOSSARY]  # each stands on the site where it stands in the project
 LESSON_ROW = re.compile(r"^\| \[(?P<name>\d\d [^]]+)\]\((?P<page>notebooks/\w+)\.ipynb\) \|.*\|$", re.MULTILINE)
 
 # Which explorer of a page stands in place of an explorer's stored picture, and which one below it, because the picture
@@ -51,33 +54,47 @@ FOLDS = {
 DOORS = '<p class="doors"><a href="{binder}">Open in Binder</a> <a href="{colab}">Open in Colab</a></p>'
 NEEDS_A_KERNEL = (
     "Here you can read the tasks. `check` and `hint` need a kernel: open this page in Binder or Colab by the buttons "
-    "above, or on your own computer [by two commands](../../index.md#two-commands)."
+    "above, or on your own computer by [two commands](../../README.md#two-commands)."
 )
 
 # A page for each room; of gptcore itself, one for each file. What judges exercises has the right answers in it.
-MODULES = sorted(
-    path.stem for path in (ROOT / "gptcore").glob("*.py") if path.stem not in ("__init__", "checks")
-)  # what a learner studies
+MODULES = sorted({path.stem for path in (ROOT / "gptcore").glob("*.py")} - {"__init__", "checks"})
 ROOMS = {
     "stories": ["grammar", "tokenizer", "film", "trial"],
     "viz": ["diagrams", "drawings", "plots", "source", "style"],
-    "viz.widgets": sorted(
-        path.stem for path in (ROOT / "gptcore" / "viz" / "widgets").glob("*.py") if path.stem != "__init__"
-    ),
-    "pages": ["live"],
 }
 HAVE_THEIR_SOURCE = {f"gptcore/{module}.py" for module in MODULES} | {
-    f"gptcore/{room.replace('.', '/')}/{module}.py" for room, modules in ROOMS.items() for module in modules
+    f"gptcore/{room}/{module}.py" for room, modules in ROOMS.items() for module in modules
 }
 
 
 def make_site(folder):
-    """Write the site into the folder; returns Sphinx's exit code, 0 when nothing was wrong."""
+    """Write the site into the folder, unless it is there already, made from the same; returns Sphinx's exit code."""
+    stamp = folder / STAMP
+    if folder.exists() and any(folder.iterdir()) and not stamp.exists():
+        sys.exit(f"{folder} holds something else than a site: name an empty folder, or one that does not exist")
     with tempfile.TemporaryDirectory() as temporary:
-        source = Path(temporary, "source")
+        source, doctrees, made = (Path(temporary, name) for name in ("source", "doctrees", "made"))
         stage(source)
-        command = ["-W", "--keep-going", "--quiet", "--fresh-env", "-d", Path(temporary, "doctrees")]
-        return subprocess.call([sys.executable, "-m", "sphinx", *command, source, folder])
+        made_from = digest(source)
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
+            return 0
+        command = ["-W", "--keep-going", "--quiet", "-d", doctrees, source, made]
+        code = subprocess.call([sys.executable, "-m", "sphinx", *command])
+        if code == 0:
+            (made / STAMP).write_text(made_from, encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.move(made, folder)
+        return code
+
+
+def digest(source):
+    """One number for all that the site is made of: what Sphinx reads, and the modules with their docstrings."""
+    together = hashlib.sha256()
+    for folder, kind in ((source, "*"), (ROOT / "gptcore", "*.py")):
+        for path in sorted(path for path in folder.rglob(kind) if path.is_file()):
+            together.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return together.hexdigest()
 
 
 def stage(source):
@@ -121,20 +138,18 @@ def notebook_on_site(path):
     """The notebook of this path as the site shows it."""
     notebook = nbformat.read(path, as_version=4)
     page = path.relative_to(ROOT / "notebooks").as_posix()
-    colab, binder = re.findall(
-        r"\((http.*?)\)", LINKS.format(address=address(), version=gptcore.__version__, page=page)
-    )
+    links = LINKS.format(address=address(), version=gptcore.__version__, page=page)
+    colab, binder = re.findall(r"\((http.*?)\)", links)
+    doors = DOORS.format(binder=binder, colab=colab)
+    title = notebook.cells[0]
+    if title.source.count(links) != 1:
+        raise ValueError(f"{page}: its first cell has no links to Colab and Binder; run `make doors`")
+    title.source = title.source.replace(links, f"{doors}\n\n{NEEDS_A_KERNEL}" if path in EXERCISES else doors)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             code_on_site(cell)
         else:
             cell.source = on_site(cell.source, path)
-    title = notebook.cells[0]
-    heading, links, text = title.source.split("\n\n", maxsplit=2)
-    if not links.startswith(LINKS.split("[")[0]):
-        raise ValueError(f"{page}: its first cell has no links to Colab and Binder; run `make doors`")
-    doors = DOORS.format(binder=binder, colab=colab)
-    title.source = "\n\n".join([heading, doors, *([NEEDS_A_KERNEL] if path in EXERCISES else []), text])
     return notebook
 
 
@@ -164,8 +179,10 @@ def on_site(text, path):
         if re.match(r"\w+:|#", target):
             return match[0]
         file = in_project(path, target)
-        if file.suffix == ".ipynb" and "solutions" not in file.parts or ROOT / file in (GLOSSARY, ROOT / "index.md"):
+        if ROOT / file in PAGES:
             return match[0]
+        if file.name == "README.md" and "#" in target:
+            return f"[{words}]({target.replace('README', 'index')})"
         if file.as_posix() in HAVE_THEIR_SOURCE:
             up = "../" * (len(path.relative_to(ROOT).parts) - 1)
             return f'<a href="{up}_modules/{file.with_suffix(".html")}">{words}</a>'
@@ -185,15 +202,17 @@ def in_project(path, target):
 
 def reference():
     """The pages that Sphinx fills from docstrings, by their names."""
-    pages = {f"gptcore/{module}.rst": page(f"gptcore.{module}", automodule(f"gptcore.{module}")) for module in MODULES}
+    pages = {
+        f"gptcore/{module}.rst": titled(f"gptcore.{module}", automodule(f"gptcore.{module}")) for module in MODULES
+    }
     for room, modules in ROOMS.items():
         of_each = [heading(f"{room}.{module}", "-") + automodule(f"gptcore.{room}.{module}") for module in modules]
-        pages[f"gptcore/{room}.rst"] = page(f"gptcore.{room}", "\n".join(of_each))
+        pages[f"gptcore/{room}.rst"] = titled(f"gptcore.{room}", "\n".join(of_each))
     own = "\n".join(f".. autofunction:: gptcore.exercises.{name}" for name in ("check", "hint", "case", "passes"))
-    pages["gptcore/exercises.rst"] = page("gptcore.exercises", f".. automodule:: gptcore.exercises\n\n{own}\n")
+    pages["gptcore/exercises.rst"] = titled("gptcore.exercises", f".. automodule:: gptcore.exercises\n\n{own}\n")
     names = [name.removeprefix("gptcore/").removesuffix(".rst") for name in pages]
     tree = "\n".join([".. toctree::", "   :maxdepth: 1", "", *(f"   {name}" for name in names)])
-    pages["gptcore/index.rst"] = page("gptcore", f".. automodule:: gptcore\n\n{tree}\n")
+    pages["gptcore/index.rst"] = titled("gptcore", f".. automodule:: gptcore\n\n{tree}\n")
     return pages
 
 
@@ -201,7 +220,7 @@ def automodule(name):
     return f".. automodule:: {name}\n   :members:\n"
 
 
-def page(title, text):
+def titled(title, text):
     return heading(title, "=") + text
 
 
@@ -212,7 +231,7 @@ def heading(title, line):
 def main(folder=OUTPUT):
     if find_spec("myst_nb") is None:
         sys.exit("Sphinx is not installed. Run `make site`, which brings it.")
-    code = make_site(folder)
+    code = make_site(Path(folder))
     if code == 0:
         print(f"The site is in {folder}. To look at it: python -m http.server --directory {folder}")
     sys.exit(code)

@@ -81,7 +81,7 @@ def as_restructured_text(app, what, name, obj, options, lines):
             pairs = zip(fields[::2], fields[1::2], strict=True)
             written = [f":{field}: {' '.join(prose(value).split())}" for field, value in pairs]
             paragraphs += [prose(before)] * bool(before.strip()) + ["\n".join(written)] * bool(written)
-    lines[:] = "\n\n".join(paragraphs).split("\n") + [""]
+    lines[:] = [*"\n\n".join(paragraphs).split("\n"), ""]
 
 
 def prose(text):
