@@ -8,6 +8,7 @@ first page made of README.md, and a page for each module. Sphinx's settings are 
 error: a link that leads nowhere gives no site. To look at the site: `python -m http.server --directory _site`.
 """
 
+import ast
 import hashlib
 import os
 import re
@@ -125,7 +126,8 @@ def front_page():
         ("The exercises", exercises),
         ("gptcore", {"gptcore/index": "Its documentation"}),
     ]
-    parts = [title, beginning, "## A small GPT that writes", place("story"), lessons, commands]
+    source = f"The notebooks and `gptcore` are [on GitHub](https://github.com/{address()})."
+    parts = [title, beginning, "## A small GPT that writes", place("story"), lessons, commands, source]
     return on_site("\n\n".join(parts + [toctree(*tree) for tree in trees]), ROOT / "README.md")
 
 
@@ -211,9 +213,17 @@ def reference():
     own = "\n".join(f".. autofunction:: gptcore.exercises.{name}" for name in ("check", "hint", "case", "passes"))
     pages["gptcore/exercises.rst"] = titled("gptcore.exercises", f".. automodule:: gptcore.exercises\n\n{own}\n")
     names = [name.removeprefix("gptcore/").removesuffix(".rst") for name in pages]
-    tree = "\n".join([".. toctree::", "   :maxdepth: 1", "", *(f"   {name}" for name in names)])
-    pages["gptcore/index.rst"] = titled("gptcore", f".. automodule:: gptcore\n\n{tree}\n")
+    tree = "\n".join([".. toctree::", "   :hidden:", "", *(f"   {name}" for name in names)])
+    overview = "\n".join(f"- :doc:`{name}`: {first_sentence(name)}" for name in names)
+    pages["gptcore/index.rst"] = titled("gptcore", f".. automodule:: gptcore\n\n{tree}\n\n{overview}\n")
     return pages
+
+
+def first_sentence(name):
+    """What the module or the room of this name says of itself, without the full stop."""
+    path = ROOT / "gptcore" / f"{name}.py"
+    source = (path if path.exists() else ROOT / "gptcore" / name / "__init__.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)).split("\n")[0].removesuffix(".")
 
 
 def automodule(name):
