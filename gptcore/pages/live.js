@@ -220,7 +220,7 @@ function make(tag, attributes = {}, ...children) {
 
 /** A slider over numbers, or over positions with names. */
 function slider(label, min, max, step, value, say = fixed) {
-  const input = make("input", { type: "range", min, max, step, value }), output = make("output");
+  const input = make("input", { type: "range", min, max, step, value }), output = make("span", { class: "number", "aria-hidden": "true" });
   const tell = () => {
     output.textContent = say(Number(input.value));
     input.setAttribute("aria-valuetext", output.textContent);
