@@ -202,7 +202,9 @@ def test_time_machine(all_of_them):
     wanted = []
     for moment in range(len(film.steps)):
         for prompt in range(len(film.prompts)):
-            likeliest = [(visible(token_id, tokenizer), chance) for token_id, chance in film.next_tokens(prompt, moment)]
+            likeliest = [
+                (visible(token_id, tokenizer), chance) for token_id, chance in film.next_tokens(prompt, moment)
+            ]
             written = "".join(letter if letter.isprintable() else "�" for letter in film.samples[moment])
             for panel in panels:
                 words = f"After the beginning, {likeliest[0][0]} is likeliest. {panel.words(moment, prompt)}"
