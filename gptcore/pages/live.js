@@ -151,7 +151,7 @@ export class GPT {
     const { context_length, vocab_size, n_layers } = this.cfg, all = cache.numTokens + ids.length;
     if (all > context_length) throw new RangeError(`${all} tokens are too many: the model reads ${context_length}`);
     return ids.map((id) => {
-      if (!(Number.isInteger(id) && id >= 0 && id < vocab_size)) throw new RangeError(`there is no token with id ${id}`);
+      if (!Number.isInteger(id) || id < 0 || id >= vocab_size) throw new RangeError(`there is no token with id ${id}`);
       let x = add(this.row("tok_emb", id), this.row("pos_emb", cache.numTokens)); // (emb_dim)
       for (let block = 0; block < n_layers; block++) {
         const name = `trf_blocks.${block}`;
@@ -183,7 +183,7 @@ export class GPT {
     return y;
   }
 
-  /** One block's attention for one new token: (emb_dim) -> (emb_dim). There is no future to mask: it is not there yet. */
+  /** One block's attention for one new token: (emb_dim) -> (emb_dim). It needs no mask: no future is there yet. */
   attend(block, x, { keys, values, attention, numTokens }) {
     const { emb_dim, n_heads } = this.cfg, head_dim = emb_dim / n_heads, name = `trf_blocks.${block}.att`;
     const query = this.linear(`${name}.W_query`, x), context = new Float32Array(emb_dim);
@@ -208,9 +208,10 @@ export class GPT {
 
 const OF_SVG = new Set(["svg", "g", "path", "line", "rect", "text", "circle"]);
 
-/** An element with attributes ("on..." for what it listens to) and children; a string becomes text, whatever it says. */
+/** An element with attributes ("on..." is what it listens to) and children; a string becomes text, whatever it says. */
 function make(tag, attributes = {}, ...children) {
-  const element = OF_SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const space = OF_SVG.has(tag) ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml";
+  const element = document.createElementNS(space, tag);
   for (const [name, value] of Object.entries(attributes))
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value);
@@ -220,7 +221,8 @@ function make(tag, attributes = {}, ...children) {
 
 /** A slider over numbers, or over positions with names. */
 function slider(label, min, max, step, value, say = fixed) {
-  const input = make("input", { type: "range", min, max, step, value }), output = make("output");
+  const input = make("input", { type: "range", min, max, step, value });
+  const output = make("span", { class: "number", "aria-hidden": "true" }); // a screen reader has it from the slider
   const tell = () => {
     output.textContent = say(Number(input.value));
     input.setAttribute("aria-valuetext", output.textContent);
@@ -231,12 +233,11 @@ function slider(label, min, max, step, value, say = fixed) {
   return { node: make("label", {}, `${label} `, input, output), value: () => Number(input.value), set };
 }
 
-let groups = 0; // radio buttons of one choice share a name
-
 /** One of several, as radio buttons: `options` are pairs [name, value]. */
 function choice(label, options) {
-  const group = `live-choice-${groups++}`;
-  const inputs = options.map((_, i) => make("input", { type: "radio", name: group, value: i, ...(i ? {} : { checked: "" }) }));
+  const group = `live-${Math.random()}`; // radio buttons of one choice share a name, which nobody else on the page has
+  const inputs = options.map((_, i) => make("input", { type: "radio", name: group, value: i }));
+  inputs[0].defaultChecked = true;
   const labels = options.map(([name], i) => make("label", {}, inputs[i], ` ${name}`));
   const set = (value) => { inputs[options.findIndex((option) => option[1] === value)].checked = true; };
   const value = () => options[inputs.findIndex((input) => input.checked)][1];
@@ -251,11 +252,12 @@ function textBox(label, text) {
 const button = (name, press) => make("button", { type: "button", onclick: press }, name);
 
 /**
- * Controls above a view that follows them. `view(values)` returns a sentence that says in words what is shown, then what
- * is drawn. A RangeError of it is said in a line, and the last good view stays. Returns the function that draws anew.
+ * Controls above a view that follows them. `view(values)` returns a sentence that says what is shown, and drawings.
+ * What it refuses by a RangeError is said in a line, and the last good view stays. Returns what draws everything anew.
  */
 function explorer(element, title, controls, view, others = []) {
-  const problem = make("p", { role: "alert" }), words = make("p", { role: "status" }), drawing = make("div", { class: "drawing" });
+  const problem = make("p", { role: "alert" }), words = make("p", { role: "status" });
+  const drawing = make("div", { class: "drawing" });
   const redraw = () => {
     try {
       const values = Object.fromEntries(Object.entries(controls).map(([name, control]) => [name, control.value()]));
@@ -268,9 +270,9 @@ function explorer(element, title, controls, view, others = []) {
       problem.textContent = `Not possible: ${error.message}`;
     }
   };
-  const row = make("div", { class: "controls", oninput: redraw }, ...Object.values(controls).map((control) => control.node));
-  element.replaceChildren(
-    make("section", { class: "gptcore-live", "aria-label": title }, make("strong", {}, title), row, problem, ...others, words, drawing));
+  const nodes = Object.values(controls).map((control) => control.node);
+  element.replaceChildren(make("section", { class: "gptcore-live", "aria-label": title }, make("strong", {}, title),
+    make("div", { class: "controls", oninput: redraw }, ...nodes), problem, ...others, words, drawing));
   redraw();
   return redraw;
 }
@@ -280,7 +282,8 @@ const LONGEST_TEXT = 400; // letters: what fits on a screen
 function checkText(text) {
   const length = [...text].length;
   if (!length) throw new RangeError('text is empty; the model needs at least one token, for example "Hello"');
-  if (length > LONGEST_TEXT) throw new RangeError(`the text has ${length} characters; ${LONGEST_TEXT} fit here, so use fewer`);
+  if (length <= LONGEST_TEXT) return;
+  throw new RangeError(`the text has ${length} characters; ${LONGEST_TEXT} fit here, so use fewer`);
 }
 
 /** As Python writes a number: of two decimals that are equally near, the even one. */
@@ -295,9 +298,10 @@ const percent = (share) => (share < 0.995 ? `${Number((100 * share).toPrecision(
 const largest = (numbers) => numbers.reduce((best, number, i) => (number > numbers[best] ? i : best), 0);
 
 /** Tokens in a row, each with something below it. */
-const chips = (pairs) => make("ol", { class: "chips" }, ...pairs.map(([name, below]) => make("li", {}, name, make("small", {}, below))));
+const chips = (pairs) =>
+  make("ol", { class: "chips" }, ...pairs.map(([name, below]) => make("li", {}, name, make("small", {}, below))));
 
-/** Ten rows with a token, a bar and a percentage; with `press`, the tokens are buttons. They stay, `show` fills them. */
+/** Ten rows with a token, a bar and a percentage that `show` fills; with `press`, the tokens are buttons. */
 function tenLikeliest(press) {
   const rows = Array.from({ length: 10 }, (_, i) => ({
     name: press ? button("", () => press(i)) : make("span"), bar: make("i"), share: make("span"),
@@ -328,7 +332,8 @@ function chart(title, x, y, { logX = false } = {}) {
       make("text", { x: left - 5, y: py(tick) + 4, class: "end" }, String(tick))]));
   return {
     node, px, py,
-    line: (xs, ys, look) => node.append(make("path", { class: `line ${look}`, d: xs.map((value, i) => `${i ? "L" : "M"}${at(value, ys[i])}`).join("") })),
+    line: (xs, ys, look) =>
+      node.append(make("path", { class: `line ${look}`, d: `M${xs.map((value, i) => at(value, ys[i])).join("L")}` })),
     text: (a, b, words, look = "") => node.append(make("text", { x: px(a), y: py(b), class: look }, words)),
   };
 }
@@ -345,8 +350,8 @@ const short = (name) => ([...name].length > 15 ? `${[...name].slice(0, 14).join(
 function lookMap(title, rows, rowNames, columnNames, framed) {
   const cell = 15, [width, height] = [columnNames.length * cell, rows.length * cell], all = 104 + Math.max(width, 190);
   const below = (i) => `translate(${i * cell + 11} ${height + 8}) rotate(-60)`;
-  const look = { viewBox: `0 0 ${all} ${height + 116}`, role: "img", "aria-label": title, style: `max-width: ${all * 1.2}px` };
-  return make("svg", { ...look, class: "map" },
+  const look = { viewBox: `0 0 ${all} ${height + 116}`, class: "map", style: `max-width: ${all * 1.2}px` };
+  return make("svg", { ...look, role: "img", "aria-label": title },
     make("text", { x: all / 2, y: 13, class: "title" }, title),
     make("g", { transform: "translate(102 22)" },
       make("rect", { width, height, class: "frame" }),
@@ -366,7 +371,8 @@ async function story(element, shelf) {
   const view = (values) => {
     checkText(values.prompt);
     const begun = tokenizer.encode(END_OF_TEXT + values.prompt);
-    if (begun.length >= most) throw new RangeError(`the beginning has ${begun.length} tokens; ${most - 1} leave room, so use fewer`);
+    if (begun.length >= most)
+      throw new RangeError(`the beginning has ${begun.length} tokens; ${most - 1} leave room, so use fewer`);
     if (prompt !== values.prompt) [prompt, written] = [values.prompt, []];
     const ids = [...begun, ...written], differ = ids.findIndex((id, i) => id !== read[i]);
     // What both texts begin with need not be read again, only at least one token for its answer.
@@ -377,8 +383,10 @@ async function story(element, shelf) {
     rows.show(best.map((id) => tokenizer.visible(id)), best.map((id) => shares[id]));
     const entropy = -sum(shares.map((share) => (share ? share * Math.log(share) : 0)));
     text.replaceChildren(prompt, make("u", {}, tokenizer.decode(written)));
-    const end = written.at(-1) === tokenizer.endOfText ? " The story has ended." : ids.length === most ? ` The model reads ${most} tokens: no more fit.` : "";
-    return [`${many(written.length, "token")} written. Next: ${tokenizer.visible(best[0])}, ${percent(shares[best[0]])}. Entropy ${fixed(entropy)}.${end}`];
+    const next = `Next: ${tokenizer.visible(best[0])}, ${percent(shares[best[0]])}. Entropy ${fixed(entropy)}.`;
+    const full = ids.length === most ? ` The model reads ${most} tokens: no more fit.` : "";
+    const end = written.at(-1) === tokenizer.endOfText ? " The story has ended." : full;
+    return [`${many(written.length, "token")} written. ${next}${end}`];
   };
   const write = (rank) => {
     if (read.length === most || written.at(-1) === tokenizer.endOfText) return stop();
@@ -389,16 +397,18 @@ async function story(element, shelf) {
   const go = () => { playing = setInterval(() => write(0), 400); play.textContent = "Pause"; };
   const change = (how) => () => { stop(); how(); };
   const play = button("Play", () => (playing ? stop() : go()));
+  const keep = (number) => change(() => { written.length = number(); redraw(); });
   const buttons = make("p", { class: "controls" }, button("Step", change(() => write(0))), play,
-    button("Back", change(() => { written.pop(); redraw(); })), button("Reset", change(() => { written = []; redraw(); })));
+    button("Back", keep(() => Math.max(written.length - 1, 0))), button("Reset", keep(() => 0)));
   const rows = tenLikeliest((rank) => change(() => write(rank))()), text = make("p", { class: "text" });
   const note = make("p", {}, "Step takes the likeliest token. Press another one, and the story takes another way.");
-  const redraw = explorer(element, "Write a story, token by token", { prompt: textBox("beginning", "One day Anna") }, view, [buttons, text, note, rows.node]);
+  const controls = { prompt: textBox("beginning", "One day Anna") };
+  const redraw = explorer(element, "Write a story, token by token", controls, view, [buttons, text, note, rows.node]);
 }
 
 async function attention(element, shelf) {
   const [model, tokenizer] = await Promise.all([shelf.model(), shelf.tokenizer("stories")]);
-  const { n_layers, n_heads } = model.cfg, MOST_TOKENS = 24;
+  const { n_layers, n_heads } = model.cfg, most = 24;
   const numbers = (length) => Array.from({ length }, (_, i) => [String(i), i]);
   let read, cache, ids;
   const controls = {
@@ -411,25 +421,28 @@ async function attention(element, shelf) {
     if (text !== read) {
       checkText(text);
       const found = tokenizer.encode(END_OF_TEXT + text);
-      if (found.length > MOST_TOKENS) throw new RangeError(`the sentence has ${found.length} tokens; ${MOST_TOKENS} fit into the picture, so use fewer`);
+      if (found.length > most)
+        throw new RangeError(`the sentence has ${found.length} tokens; ${most} fit into the picture, so use fewer`);
       [read, ids, cache] = [text, found, new KVCache(model.cfg)];
       model.forward(ids, cache);
       controls.row.set(row = ids.length - 1, ids.length - 1);
     }
     const names = ids.map((id) => tokenizer.visible(id)), weights = cache.attention[block][head], looks = weights[row];
     const name = (position) => `${names[position]} (position ${position})`, first = largest(looks);
+    const look = { viewBox: `0 0 ${4 * ids.length} ${4 * ids.length}`, role: "img" };
     const small = cache.attention.flatMap((heads, b) => heads.map((rows, h) => make("svg",
-      { viewBox: `0 0 ${4 * ids.length} ${4 * ids.length}`, class: b === block && h === head ? "chosen" : "", role: "img", "aria-label": `block ${b}, head ${h}`,
+      { ...look, class: b === block && h === head ? "chosen" : "", "aria-label": `block ${b}, head ${h}`,
         onclick: () => { controls.block.set(b); controls.head.set(h); redraw(); } },
       make("path", { d: squares(rows, 4), class: "ink" }))));
     return [
       `Block ${block}, head ${head}: ${name(row)} gives its largest weight, ${fixed(looks[first])}, to ${name(first)}.`,
       make("div", { class: "small-maps", style: `--columns: ${n_heads}` }, ...small),
       lookMap(`block ${block}, head ${head}: row looks at column`, weights, names, names, row),
-      make("div", { class: "wide" }, `What ${name(row)} looks at; the weights sum to 1:`, chips(Array.from(looks, (weight, i) => [names[i], fixed(weight)]))),
+      make("div", { class: "wide" }, `What ${name(row)} looks at; the weights sum to 1:`,
+        chips(Array.from(looks, (weight, i) => [names[i], fixed(weight)]))),
     ];
   };
-  const redraw = explorer(element, "Where each head looks: a row for each block, a column for each head", controls, view);
+  const redraw = explorer(element, "Where each head looks: a row a block, a column a head", controls, view);
 }
 
 async function timeMachine(element, shelf) {
@@ -440,23 +453,26 @@ async function timeMachine(element, shelf) {
     return data.subarray(moment * length, (moment + 1) * length);
   };
   const names = film.tokens.map((tokens) => tokens.map((token) => tokenizer.visible(tokenizer.encode(token)[0])));
-  const [, n_layers, n_heads, unmasked] = tensors.attention_0.shape, steps = film.steps.map((step) => Math.max(step, 2));
-  const heads = Array.from({ length: n_layers * n_heads }, (_, i) => `block ${Math.floor(i / n_heads)}, head ${i % n_heads}`);
+  const [, n_layers, n_heads] = tensors.attention_0.shape, steps = film.steps.map((step) => Math.max(step, 2));
+  const nameOf = (i) => `block ${Math.floor(i / n_heads)}, head ${i % n_heads}`;
+  const heads = Array.from({ length: n_layers * n_heads }, (_, i) => nameOf(i));
 
   const looks = (moment, prompt) => {
-    const packed = at(`attention_${prompt}`, moment), length = packed.length / heads.length, tokens = names[prompt].length;
-    const weights = heads.map((_, i) => Array.from(packed.subarray((i + 1) * length - tokens, (i + 1) * length), (part) => part / 255));
+    // Of each head the rows of a triangle lie one behind the other, in parts of 255: the last row is the last token's.
+    const packed = at(`attention_${prompt}`, moment), length = packed.length / heads.length;
+    const lastRow = (i) => packed.subarray((i + 1) * length - names[prompt].length, (i + 1) * length);
+    const weights = heads.map((_, i) => Array.from(lastRow(i), (part) => part / 255));
     // Not the beginning of the text, where heads look that look for nothing.
     const best = names[prompt].map((_, token) => largest(weights.map((row) => row[token])));
     const place = 1 + largest(best.slice(1).map((head, i) => weights[head][i + 1])), head = best[place];
-    return [
-      `The strongest look goes to ${names[prompt][place]}: ${fixed(weights[head][place])}, by head ${head % n_heads} of block ${Math.floor(head / n_heads)}.`,
-      lookMap("where the last token looks, head by head", weights, heads, names[prompt], head),
-    ];
+    const by = `by head ${head % n_heads} of block ${Math.floor(head / n_heads)}`;
+    return [`The strongest look goes to ${names[prompt][place]}: ${fixed(weights[head][place])}, ${by}.`,
+      lookMap("where the last token looks, head by head", weights, heads, names[prompt], head)];
   };
   const reach = 1.05 * at("places", film.steps.length - 1).reduce((most, place) => Math.max(most, Math.abs(place)), 0);
   const map = (moment) => {
-    const places = at("places", moment), picture = chart("a map of the words", [-reach, reach, "first direction", []], [-reach, reach, "second direction", []]);
+    const places = at("places", moment), axis = (name) => [-reach, reach, `${name} direction`, []];
+    const picture = chart("a map of the words", axis("first"), axis("second"));
     let begin = 0, within = 0;
     const legend = Object.entries(film.words).map(([kind, words], i) => {
       const xs = words.map((_, n) => places[2 * (begin + n)]), ys = words.map((_, n) => places[2 * (begin + n) + 1]);
@@ -466,17 +482,21 @@ async function timeMachine(element, shelf) {
       return make("li", {}, `${GLYPHS[i]} ${kind}`);
     });
     const share = within / sum(places.map((place) => place ** 2));
-    return [`On the map, ${(100 * share).toFixed(0)}% of the spread of the words lies within their kinds.`, picture.node, make("ul", { class: "legend" }, ...legend)];
+    return [`On the map, ${fixed(100 * share, 0)}% of the spread of the words lies within their kinds.`, picture.node,
+      make("ul", { class: "legend" }, ...legend)];
   };
   const losses = (moment) => {
     const [everything, again] = [film.losses["all tokens"], film.losses["names again"]];
-    const picture = chart("two losses of one training", [2, 2500, "training step (2 stands for 0)", [5, 20, 100, 500, 2500]], [0, 8, "loss (nats per token)", [0, 2, 4, 6, 8]], { logX: true });
+    const ticks = [5, 20, 100, 500, 2500], title = "two losses of one training";
+    const picture = chart(title, [2, 2500, "training step (2 stands for 0)", ticks],
+      [0, 8, "loss (nats per token)", [0, 2, 4, 6, 8]], { logX: true });
     picture.line(steps, everything, "look-0");
     picture.line(steps, again, "look-1 dashed");
     picture.line([steps[moment], steps[moment]], [0, 8], "dotted");
     picture.text(6, 6.3, "— all tokens", "look-0");
     picture.text(6, 7.1, "- - names that came before", "look-1");
-    return [`Step ${film.steps[moment]}: loss ${fixed(everything[moment])} over all tokens, ${fixed(again[moment])} on names that came before.`, picture.node];
+    const both = `${fixed(everything[moment])} over all tokens, ${fixed(again[moment])} on names that came before`;
+    return [`Step ${film.steps[moment]}: loss ${both}.`, picture.node];
   };
   const view = ({ moment, prompt, panel }) => {
     const ids = [...at(`next_ids_${prompt}`, moment)], shares = at(`next_chances_${prompt}`, moment);
@@ -502,7 +522,8 @@ async function tokenizer(element, shelf) {
   const view = ({ text, vocabulary }) => {
     checkText(text);
     const shown = vocabulary.encode(text).map((id) => [vocabulary.visible(id), String(id)]);
-    return [`${many([...text].length, "character")} became ${many(shown.length, "token")}. ␣ stands for a space.`, chips(shown)];
+    const count = `${many([...text].length, "character")} became ${many(shown.length, "token")}.`;
+    return [`${count} ␣ stands for a space.`, chips(shown)];
   };
   explorer(element, "Text as tokens, each with its id", {
     text: textBox("text", "Hello, I am learning"),
@@ -514,8 +535,9 @@ const sigmoid = (x) => 1 / (1 + Math.exp(-x)), density = (x) => Math.exp(-x * x 
 
 /** How likely a standard normal number is below x, to 1e-7: Abramowitz and Stegun 1964, formula 26.2.17. */
 function below(x) {
+  const terms = [1.330274429, -1.821255978, 1.781477937, -0.356563782, 0.31938153];
   const t = 1 / (1 + 0.2316419 * Math.abs(x));
-  const above = density(x) * t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  const above = density(x) * terms.reduce((all, term) => (all + term) * t, 0);
   return x < 0 ? above : 1 - above;
 }
 
@@ -543,7 +565,8 @@ async function activation(element) {
       picture.node.append(make("circle", { cx: picture.px(x), cy: picture.py([y, slope][i]), r: 5 }));
     });
     const gate = name === "SwiGLU gate" ? ` with value ${fixed(value, 1)}` : "";
-    return [`${name}${gate}: at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`, left.node, right.node];
+    const words = `at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`;
+    return [`${name}${gate}: ${words}`, left.node, right.node];
   };
   explorer(element, "An activation and its slope", {
     name: choice("function", Object.keys(ACTIVATIONS).map((name) => [name, name])),
@@ -555,21 +578,23 @@ async function activation(element) {
 async function layerNormExplorer(element) {
   const start = [3, -1, 0.5, 2], names = start.map((_, i) => `x${i}`);
   const bars = (title, numbers) => {
-    const picture = chart(title, [-0.5, names.length - 0.5, "feature", []], [-12, 12, "activation", [-10, -5, 0, 5, 10]]);
-    picture.line([-0.5, names.length - 0.5], [0, 0], "");
+    const [first, last] = [-0.5, names.length - 0.5];
+    const picture = chart(title, [first, last, "feature", []], [-12, 12, "activation", [-10, -5, 0, 5, 10]]);
+    picture.line([first, last], [0, 0], "");
     numbers.forEach((number, i) => {
-      const [top, bottom] = [Math.max(number, 0), Math.min(number, 0)].map(picture.py);
-      picture.node.append(make("rect", { x: picture.px(i - 0.3), y: top, width: picture.px(0.6) - picture.px(0), height: bottom - top, class: "ink" }));
+      const [y, bottom] = [Math.max(number, 0), Math.min(number, 0)].map(picture.py), x = picture.px(i - 0.3);
+      picture.node.append(make("rect", { x, y, width: picture.px(i + 0.3) - x, height: bottom - y, class: "ink" }));
       picture.text(i, number < 0 ? number - 1.6 : number + 0.5, fixed(number), "middle");
       picture.text(i, -11.7, names[i], "middle");
     });
     return picture.node;
   };
   const view = ({ scale, shift, eps, ...x }) => {
-    const before = Object.values(x), after = layerNorm(before, before.map(() => scale), before.map(() => shift), eps);
-    const [[mean, variance], [newMean, newVariance]] = [before, after].map(meanAndVariance);
-    const words = `Before: mean ${fixed(mean)}, variance ${fixed(variance)}. After: mean ${fixed(newMean)}, variance ${fixed(newVariance)}.`;
-    return [words.replaceAll("-0.00", "0.00"), bars("before", before), bars("after layer norm", after)];
+    const before = Object.values(x), all = (number) => before.map(() => number);
+    const after = layerNorm(before, all(scale), all(shift), eps);
+    const say = ([mean, variance]) => `mean ${fixed(mean)}, variance ${fixed(variance)}`.replace("-0.00", "0.00");
+    const words = `Before: ${say(meanAndVariance(before))}. After: ${say(meanAndVariance(after))}.`;
+    return [words, bars("before", before), bars("after layer norm", after)];
   };
   explorer(element, "Layer norm of one token's activations", {
     ...Object.fromEntries(names.map((name, i) => [name, slider(name, -10, 10, 0.1, start[i])])),
@@ -583,7 +608,7 @@ async function layerNormExplorer(element) {
 
 const EXPLORERS = { story, attention, time_machine: timeMachine, tokenizer, activation, layer_norm: layerNormExplorer };
 
-/** The files that explorers need, each opened once, by `open(name)`, when the first of them asks: a promise of bytes. */
+/** The files that explorers need, each opened when the first of them asks, by `open(name)`, a promise of its bytes. */
 export function shelfOf(open) {
   const opened = {}, once = (name, read) => (opened[name] ??= open(name).then(read));
   return {
@@ -596,8 +621,8 @@ export function shelfOf(open) {
 /** Fetches files from beside this address. */
 const fetchedFrom = (base) => async (name) => {
   const answer = await fetch(new URL(name, base)).catch(() => ({ statusText: "no answer" }));
-  if (!answer.ok) throw new Error(`${name} did not come (${answer.status ?? ""} ${answer.statusText}); load the page again`);
-  return answer.arrayBuffer();
+  if (answer.ok) return answer.arrayBuffer();
+  throw new Error(`${name} did not come (${answer.status ?? ""} ${answer.statusText}); load the page again`);
 };
 
 /** Bring an explorer to life. What stood in the element stays until it is there, or beside the reason why it is not. */
@@ -616,8 +641,10 @@ export default {
   render: ({ model, el }) => {
     el.setAttribute("data-lm-suppress-shortcuts", ""); // or JupyterLab would take the arrow keys for its cells
     const files = model.get("files"); // DataViews by their names
-    const open = async (name) => files[name].buffer.slice(files[name].byteOffset, files[name].byteOffset + files[name].byteLength);
-    return void start(el, model.get("name"), shelfOf(open));
+    start(el, model.get("name"), shelfOf(async (name) => {
+      const { buffer, byteOffset, byteLength } = files[name];
+      return buffer.slice(byteOffset, byteOffset + byteLength);
+    }));
   },
 };
 
