@@ -2,8 +2,6 @@
 
 import html
 import re
-import subprocess
-import sys
 import threading
 from functools import partial
 from html.parser import HTMLParser
@@ -17,9 +15,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from gptcore.tools.make_site import OUTPUT, make_site
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-MAKE_SITE = ROOT / "gptcore" / "tools" / "make_site.py"
 PAGES_ON_PAPER = 9
 LARGEST_PAGE = 1.5e6  # bytes, with all that it loads but the model
 
@@ -52,12 +51,11 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="session")
 def site():
-    """The site in _site; its command makes it, unless it is there already of the same notebooks and sources."""
+    """The site in _site: made anew, unless it is there already, made from the same."""
     if find_spec("myst_nb") is None:
         pytest.skip("the site's builder is not installed: `make site` brings it")
-    finished = subprocess.run([sys.executable, MAKE_SITE], capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return ROOT / "_site"
+    assert make_site(OUTPUT) == 0, "what is wrong stands above"
+    return OUTPUT
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +77,10 @@ def address(site):
         server.shutdown()
 
 
-def test_a_folder_with_other_things_in_it_is_left_alone(site, tmp_path):
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
-    finished = subprocess.run([sys.executable, MAKE_SITE, tmp_path], capture_output=True, text=True, check=False)
-    assert finished.returncode == 1 and "name an empty folder" in finished.stderr
+    with pytest.raises(SystemExit, match="name an empty folder"):
+        make_site(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -193,12 +191,13 @@ def is_as_wide_as_its_window(page):
 
 
 def test_every_page_opens_in_narrow_and_wide_windows_and_asks_nobody_else(reading, address, pages):
+    widths = [400, 1280]
     for name in pages:
         reading.goto(address + name)
-        assert is_as_wide_as_its_window(reading), f"{name}: narrow"
-        reading.set_viewport_size({"width": 1280, "height": 800})
-        assert is_as_wide_as_its_window(reading), f"{name}: wide"
-        reading.set_viewport_size({"width": 400, "height": 800})
+        for width in widths:
+            reading.set_viewport_size({"width": width, "height": 800})
+            assert is_as_wide_as_its_window(reading), f"{name}: {width} pixels"
+        widths.reverse()  # the next page opens in the window that this one leaves
         assert reading.wrong == [], name
     assert [url for url in reading.asked if not url.startswith((address, "data:"))] == []
 
