@@ -1,4 +1,4 @@
-"""The live explorers in a page, without a kernel: moved by keys, and what they say is what the kernel's explorers say."""
+"""Live explorers in a page, without a kernel: moved by keys, and they say what the kernel's explorers say."""
 
 import contextlib
 import io
@@ -202,18 +202,16 @@ def test_time_machine(all_of_them):
     wanted = []
     for moment in range(len(film.steps)):
         for prompt in range(len(film.prompts)):
-            likeliest = [
-                (visible(token_id, tokenizer), chance) for token_id, chance in film.next_tokens(prompt, moment)
-            ]
+            names = [visible(token_id, tokenizer) for token_id, _ in film.next_tokens(prompt, moment)]
             written = "".join(letter if letter.isprintable() else "�" for letter in film.samples[moment])
             for panel in panels:
-                words = f"After the beginning, {likeliest[0][0]} is likeliest. {panel.words(moment, prompt)}"
-                names = [name for name, _ in likeliest]
+                words = f"After the beginning, {names[0]} is likeliest. {panel.words(moment, prompt)}"
                 wanted.append([f"{losses.words(moment)} {words}", f"It writes: {written}", names])
     found = explorer.explorer.evaluate(
         """(element, moments) => {
             const slider = element.querySelector("input[type=range]"), said = [];
-            const [prompts, panels] = [...element.querySelectorAll("fieldset")].map((set) => [...set.querySelectorAll("input")]);
+            const inputs = (set) => [...set.querySelectorAll("input")];
+            const [prompts, panels] = [...element.querySelectorAll("fieldset")].map(inputs);
             const text = (place) => element.querySelector(place).textContent;
             for (let moment = 0; moment < moments; moment++)
                 for (const prompt of prompts)
@@ -258,8 +256,9 @@ def test_activation(all_of_them):
 
 def test_layer_norm(all_of_them):
     explorer, say = all_of_them.explorer("layer_norm"), kernels(layer_norm_explorer)
-    for label, steps, change in (("x0", 0, {}), ("x0", 5, {"x0": 3.5}), ("x3", -30, {"x3": -1.0}),
-                                 ("scale", -25, {"scale": -1.5}), ("shift", 10, {"shift": 1.0}), ("eps", 3, {"eps": 10.0})):  # fmt: skip
+    moves = (("x0", 0, {}), ("x0", 5, {"x0": 3.5}), ("x3", -30, {"x3": -1.0}), ("scale", -25, {"scale": -1.5}),
+             ("shift", 10, {"shift": 1.0}), ("eps", 3, {"eps": 10.0}))  # fmt: skip
+    for label, steps, change in moves:
         explorer.next_of("eps", steps) if label == "eps" else explorer.slide(label, steps)
         explorer.says("Before" + say(**change).replace("-0.00", "0.00").split("Before")[1])
 

@@ -117,10 +117,13 @@ def check_tokens(node, texts):
             assert names == [visible(token_id, tokenizer) for token_id in ids]
 
 
-# Letters that are new in Unicode are letters for one of the two, and not yet for the other: none that this Python lacks.
+# None that this Python does not know yet: of those, what is a letter depends on whose table of Unicode is newer.
 LETTERS = st.characters(exclude_categories=("Cn",))
-LOOKALIKES = st.sampled_from([END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "👩‍👩‍👧",
-                              "e\u0301", "\u200d", "ſ", "٣", "½", "\ud83d", "\ude00", "\u180e", "\u2028"])  # fmt: skip
+HALF_LETTERS = ["\ud83d", "\ude00"]
+LOOKALIKES = st.sampled_from(
+    [END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "\u180e", "\u2028", "\u017f",
+     "👩\u200d👩\u200d👧", "e\u0301", "\u200d", "٣", "½", *HALF_LETTERS]
+)  # fmt: skip
 
 
 @hypothesis.given(st.lists(st.lists(LETTERS | LOOKALIKES | st.text("ab' 1\n!\t")).map("".join), max_size=8))
