@@ -121,8 +121,8 @@ def check_tokens(node, texts):
 LETTERS = st.characters(exclude_categories=("Cn",))
 HALF_LETTERS = ["\ud83d", "\ude00"]
 LOOKALIKES = st.sampled_from(
-    [END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "\u180e", "\u2028", "\u017f",
-     "👩\u200d👩\u200d👧", "e\u0301", "\u200d", "٣", "½", *HALF_LETTERS]
+    [END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "\u180e", "\u2028",
+     "\u017f", "👩\u200d👩\u200d👧", "e\u0301", "\u200d", "٣", "½", *HALF_LETTERS]
 )  # fmt: skip
 
 
