@@ -1,4 +1,4 @@
-"""Explorers that live in a web page without a kernel: live.js and what it needs. `widget.py` shows them in notebooks."""
+"""Explorers that live in a web page without a kernel: live.js and its files. `widget.py` shows them in notebooks."""
 
 from gptcore.pages.live import EXPLORERS, live_file, place, write_live
 

@@ -639,7 +639,8 @@ export async function start(element, name, shelf) {
 /** In a notebook, by anywidget: gptcore/pages/widget.py brings the files. */
 export default {
   render: ({ model, el }) => {
-    el.setAttribute("data-lm-suppress-shortcuts", ""); // or JupyterLab would take the arrow keys for its cells
+    // What has the focus keeps its keys: JupyterLab would move from cell to cell by the arrows.
+    el.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", ""));
     const files = model.get("files"); // DataViews by their names
     start(el, model.get("name"), shelfOf(async (name) => {
       const { buffer, byteOffset, byteLength } = files[name];

@@ -1,4 +1,4 @@
-"""The same explorers in a notebook, by anywidget: in JupyterLab, VS Code and Colab. They move without the kernel's help.
+"""The same explorers in a notebook, by anywidget: in JupyterLab, VS Code and Colab. They move without a kernel.
 
 Not imported by `gptcore.pages`: a page is made without ipywidgets.
 """

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from gptcore.pages import write_live
-from gptcore.pages.live import save_model, to_int8
 
 from gptcore import GPTModel
+from gptcore.pages import write_live
+from gptcore.pages.live import save_model, to_int8
 
 IN_INT8, IN_FLOAT32 = "stories.safetensors", "float32.safetensors"
 CASES = Path(__file__).with_name("cases.mjs")

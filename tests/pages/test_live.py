@@ -31,7 +31,7 @@ from gptcore.viz.widgets.tokens import visible
 
 VOCABULARIES = {GPT2: get_tokenizer, STORIES: get_story_tokenizer}
 BEGINNINGS = ("The fox", "On a cold day Tom was in the forest. Tom saw three", "Zażółć 🙂")
-STEPS = 40
+STEPS = 30
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +94,11 @@ def test_too_many_tokens_and_unknown_ones_are_refused(node):
 
 
 def test_int8_loses_nothing_to_speak_of(node, models):
-    stories = [story_token_ids([story]) for story in write_stories(5, seed=3)]
+    stories = [story_token_ids([story]) for story in write_stories(4, seed=3)]
     sums = [node.ask("loss", IN_INT8, ids.tolist()) for ids in stories]
     loss = sum(sums) / sum(len(ids) - 1 for ids in stories)
     assert all(len(ids) <= 129 for ids in stories)
-    assert abs(loss - story_loss(models[IN_FLOAT32], number=5)) < 1e-3
+    assert abs(loss - story_loss(models[IN_FLOAT32], number=4)) < 1e-3
 
 
 @pytest.mark.parametrize("file", [IN_FLOAT32, IN_INT8])
@@ -117,10 +117,13 @@ def check_tokens(node, texts):
             assert names == [visible(token_id, tokenizer) for token_id in ids]
 
 
-# Letters that are new in Unicode are letters for one of the two, and not yet for the other: none that this Python lacks.
+# None that this Python does not know yet: of those, what is a letter depends on whose table of Unicode is newer.
 LETTERS = st.characters(exclude_categories=("Cn",))
-LOOKALIKES = st.sampled_from([END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "👩‍👩‍👧",
-                              "e\u0301", "\u200d", "ſ", "٣", "½", "\ud83d", "\ude00", "\u180e", "\u2028"])  # fmt: skip
+HALF_LETTERS = ["\ud83d", "\ude00"]
+LOOKALIKES = st.sampled_from(
+    [END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "\u180e", "\u2028",
+     "\u017f", "👩\u200d👩\u200d👧", "e\u0301", "\u200d", "٣", "½", *HALF_LETTERS]
+)  # fmt: skip
 
 
 @hypothesis.given(st.lists(st.lists(LETTERS | LOOKALIKES | st.text("ab' 1\n!\t")).map("".join), max_size=8))
