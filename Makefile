@@ -19,7 +19,10 @@ teach: ## add what a teacher needs: nbgrader and JupyterHub
 slides: ## write a slide deck of each notebook into slides/; ARGS=02_layer_norm for one of them
 	$(PYTHON) gptcore/tools/bootstrap.py slides $(ARGS)
 
+site: ## make the web site, in _site
+	$(PYTHON) gptcore/tools/bootstrap.py site $(ARGS)
+
 doors: ## write the project's address into links and set-up cells; ARGS=NAME/REPOSITORY for another one
 	$(PYTHON) gptcore/tools/bootstrap.py doors $(ARGS)
 
-.PHONY: lab test outputs bench teach slides doors
+.PHONY: lab test outputs bench teach slides site doors

@@ -16,6 +16,7 @@ pytest_plugins = ["pytester"]
 collect_ignore_glob = [
     "notebooks/exercises/*",  # have no outputs to compare; tests/exercises runs them
     "notebooks/teaching/*",  # programs, which need more than is installed everywhere
+    "gptcore/tools/site/*",  # Sphinx's settings, and Sphinx is not installed everywhere
     "tests/benchmarks/*",  # programs too: to look into them for examples takes seconds
 ]
 
@@ -27,6 +28,7 @@ TAKE_LONGEST = [
     "test_class.py",
     "test_grade.py",
     "test_faults.py",
+    "test_site.py",
     "test_nbgrader.py",
     "test_checks.py",
     "test_widgets.py",

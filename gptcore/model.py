@@ -9,6 +9,7 @@ Every module initialises its layers in the order in which its `__init__` creates
 the model.
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2).
+
 Other people's names for the same things:
 
     here              OpenAI and Hugging Face     the Transformer paper (Vaswani et al. 2017)

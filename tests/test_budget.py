@@ -51,6 +51,12 @@ def test_the_core_can_be_read_in_one_sitting(files, ceiling):
     assert lines <= BUDGET["lines"][ceiling]
 
 
+def test_the_module_of_the_pages_can_be_read_in_one_sitting():
+    lines = (ROOT / "gptcore" / "pages" / "live.js").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= BUDGET["lines"]["live_module"]
+    assert max(map(len, lines)) <= 120
+
+
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch brings CUDA, which is several GB")
 def test_the_installation_fits_on_a_small_disk():
     (packages,) = {Path(folder) for folder in site.getsitepackages() if folder.endswith("site-packages")}

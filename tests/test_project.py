@@ -47,7 +47,7 @@ def test_the_core_prints_nothing_and_does_not_import_viz():
 
 
 # Whom each room may look at besides itself; what a learner studies, the files of gptcore itself, stands alone.
-ROOMS = {"": set(), "stories": {""}, "viz": {""}, "exercises": {""}, "tools": {""}}
+ROOMS = {"": set(), "stories": {""}, "viz": {""}, "pages": {""}, "exercises": {""}, "tools": {"", "pages"}}
 
 
 def room(module):
@@ -139,7 +139,17 @@ def test_binder_takes_the_same_versions_and_no_test_tools():
     binder = re.findall(r"^([\w.-]+)==([^\s+]+)", (ROOT / "binder" / "requirements.txt").read_text(), re.MULTILINE)
     assert {name: version for name, version in binder if name != "numpy"} == {
         name: pinned[name]
-        for name in ("torch", "tiktoken", "regex", "safetensors", "huggingface-hub", "matplotlib", "ipywidgets", "tqdm")
+        for name in (
+            "torch",
+            "tiktoken",
+            "regex",
+            "safetensors",
+            "huggingface-hub",
+            "matplotlib",
+            "ipywidgets",
+            "anywidget",
+            "tqdm",
+        )
     }
     assert f"numpy=={dict(binder)['numpy']} ;" in (ROOT / "requirements.txt").read_text()
 

@@ -18,7 +18,7 @@ from gptcore.tools import bootstrap
 
 ROOT = Path(__file__).parents[1]
 WHEELS = ROOT / "tests" / "wheels.json"
-FILES = ["requirements.txt", "notebooks/teaching/requirements.txt"]
+FILES = ["requirements.txt", "notebooks/teaching/requirements.txt", "gptcore/tools/site/requirements.txt"]
 INDEX = "https://pypi.org/simple/{}/"
 
 

@@ -6,6 +6,7 @@
     python gptcore/tools/bootstrap.py bench      measure what notebooks, explorers and gptcore take
     python gptcore/tools/bootstrap.py teach      add what a teacher needs: nbgrader and JupyterHub
     python gptcore/tools/bootstrap.py slides     write a slide deck of each notebook
+    python gptcore/tools/bootstrap.py site       make the web site, in _site
     python gptcore/tools/bootstrap.py doors      write the project's address into links and set-up cells
     python gptcore/tools/bootstrap.py setup      only set up
 
@@ -42,17 +43,20 @@ OLDEST_GLIBC, OLDEST_MACOS = (2, 28), (14, 0)
 # On Linux the ordinary wheel of PyTorch brings several GB of CUDA; this index has a build without.
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
+INSTALL = ["-m", "pip", "install", "--disable-pip-version-check", "-r"]
 COMMANDS = {
     "lab": ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"],
     # A notebook's cells stay on one kernel; what takes longest comes first, in conftest.py's order.
     "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"],
     "outputs": ["gptcore/tools/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
-    "teach": ["-m", "pip", "install", "--disable-pip-version-check", "-r", "notebooks/teaching/requirements.txt"],
+    "teach": [*INSTALL, "notebooks/teaching/requirements.txt"],
     "slides": ["notebooks/teaching/make_slides.py"],
+    "site": ["gptcore/tools/make_site.py"],
     "doors": ["gptcore/tools/make_doors.py"],
     "setup": ["-c", "print('All is there.')"],
 }
+NEEDS_MORE = {"site": "gptcore/tools/site/requirements.txt"}  # installed before; at once when it is there already
 
 
 def main(arguments):
@@ -65,6 +69,8 @@ def main(arguments):
     name, *rest = arguments
     if name == "lab" and hasattr(os, "geteuid") and os.geteuid() == 0:
         rest.append("--allow-root")  # the usual user in a container
+    if name in NEEDS_MORE and subprocess.call([PYTHON, *INSTALL, NEEDS_MORE[name], "--quiet"], cwd=ROOT) != 0:
+        sys.exit(f"What `{name}` needs besides could not be installed. Run the same command again to go on.")
     try:
         sys.exit(subprocess.call([PYTHON, *COMMANDS[name], *rest], cwd=ROOT))
     except KeyboardInterrupt:  # Ctrl+C is how one ends JupyterLab

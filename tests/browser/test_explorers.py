@@ -20,6 +20,7 @@ from gptcore import (
     generate_text_simple,
     get_story_tokenizer,
     get_tokenizer,
+    tell_story,
     text_to_token_ids,
     token_ids_to_text,
 )
@@ -258,6 +259,10 @@ from gptcore import train
 from gptcore.viz.widgets.training import TrainingView
 view = TrainingView(30, look=lambda: ({"all": 1.5}, "Once <b>upon</b>"), num_looks=3)
 losses = train(torch.nn.Linear(1, 1), lambda: (torch.ones(1, 1),) * 2, 30, 0.1, torch.nn.MSELoss(), watch=view)"""
+# The page's explorer, by anywidget.
+LIVE = """from IPython.display import display
+from gptcore.pages.widget import live_explorer
+display(*map(live_explorer, ["story", "attention", "layer_norm"]))"""
 # Not ours: a slider of ipywidgets has a handle without a name for screen readers (its description stands beside it, and
 # the value beside it can be typed); JupyterLab lets wide text scroll in a box that the keyboard cannot enter; nbconvert
 # underlines no links.
@@ -293,7 +298,11 @@ def explorers(browser, lab):
         for index, _ in cells_with_explorers(path)
         for cell in with_what_it_needs(code_cells(path), index)
     ]
-    sources = [*dict.fromkeys(cell.source for cell in cells), TRAINING]  # what two explorers need stands there once
+    sources = [
+        *dict.fromkeys(cell.source for cell in cells),
+        TRAINING,
+        LIVE,
+    ]  # what two explorers need stands there once
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in sources], metadata=read(PATHS[0]).metadata
     )
@@ -348,6 +357,35 @@ def test_training_is_watched(explorers):
     output.scroll_into_view_if_needed()
     expect(output).to_contain_text("It writes: Once <b>upon</b>", timeout=SLOW)
     assert "After step 30, loss on unseen stories: all 1.50." in output.locator("img").get_attribute("alt")
+
+
+def test_the_pages_explorers_live_in_a_notebook(explorers):
+    """With the kernel's help only at the beginning."""
+    page = explorers.page
+    cell = page.locator(".jp-CodeCell").filter(has_text="live_explorer,")
+    cell.locator(".jp-OutputArea").first.scroll_into_view_if_needed()
+    story, attention, norm = (cell.locator(f"[data-alive={name}]") for name in ("story", "attention", "layer_norm"))
+    says = "0 tokens written. Next: ␣met"
+    expect(story.get_by_role("status")).to_contain_text(says, timeout=SLOW)
+    for number in ("1 token", "2 tokens"):
+        story.get_by_role("button", name="Step").focus()
+        page.keyboard.press("Enter")
+        expect(story.get_by_role("status")).to_contain_text(f"{number} written", timeout=SLOW)
+    expect(story.locator(".text")).to_have_text(tell_story(GPTModel.from_pretrained("stories"), "One day Anna", 2))
+    story.get_by_role("textbox").focus()
+    page.keyboard.press("End")
+    page.keyboard.type(" bdd<b>")  # letters that are commands to JupyterLab
+    expect(story.locator(".text")).to_have_text("One day Anna bdd<b>", timeout=SLOW)
+    assert story.locator("b").count() == 0
+    norm.get_by_role("slider", name="x0").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(norm.get_by_role("status")).to_contain_text("mean 1.25, variance 2.81", timeout=SLOW)
+    norm.locator("input:checked").focus()
+    page.keyboard.press("ArrowLeft")  # from the first one to the last
+    expect(norm.get_by_role("status")).to_contain_text("variance 0.22", timeout=SLOW)
+    expect(attention.locator("input:checked")).to_have_count(2)  # the choices of each are its own
+    assert serious_faults(page, ".gptcore-live") == []
 
 
 def serious_faults(page, *parts):

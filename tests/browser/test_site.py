@@ -1,0 +1,261 @@
+"""The web site, made once by its own command: every page read as a file, and opened in a browser."""
+
+import html
+import re
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from gptcore.tools.make_site import OUTPUT, make_site
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+PAGES_ON_PAPER = 9
+LARGEST_PAGE = 1.5e6  # bytes, with all that it loads but the model
+
+
+class Page(HTMLParser):
+    """What the tests want to know of a page: ids, links, what it loads, pictures without a text, living explorers."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.ids, self.links, self.loads, self.without_alt, self.places = set(), [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.ids |= {given[name] for name in ("id", "name") if given.get(name)}
+        if given.get("class") == "live":
+            self.places.append(given["data-explorer"])
+        if tag == "a" and given.get("href"):
+            self.links.append(given["href"])
+        elif tag == "link" and given.get("rel") not in ("canonical", "next", "prev", "search", "index"):
+            self.loads.append(given["href"])
+        elif given.get("src") or tag == "object":
+            self.loads.append(given.get("src") or given.get("data"))
+        if tag == "img" and not given.get("alt"):
+            self.without_alt.append(given.get("src", "")[:60])
+        self.loads += re.findall(r"url\(([^)]+)\)", given.get("style") or "")
+
+    handle_startendtag = handle_starttag
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The site in _site: made anew, unless it is there already, made from the same."""
+    if find_spec("myst_nb") is None:
+        pytest.skip("the site's builder is not installed: `make site` brings it")
+    assert make_site(OUTPUT) == 0, "what is wrong stands above"
+    return OUTPUT
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    return {path.relative_to(site).as_posix(): Page(path) for path in sorted(site.rglob("*.html"))}
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """Where the site is served, on this machine alone."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(SystemExit, match="name an empty folder"):
+        make_site(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_every_lesson_and_exercise_has_its_page_and_no_solution_does(site, pages):
+    wanted = {path.relative_to(ROOT).with_suffix(".html").as_posix() for path in NOTEBOOKS.rglob("[0-9]*.ipynb")}
+    wanted = {page for page in wanted if "/solutions/" not in page}
+    assert len(wanted) == 29
+    assert wanted | {"index.html", "notebooks/glossary.html", "gptcore/model.html"} <= pages.keys()
+    assert not [page for page in pages if "solutions" in page or "notebook_" in page]
+
+
+def test_no_answer_is_on_the_site(site, pages):
+    for path in sorted((NOTEBOOKS / "solutions").glob("[0-9]*.ipynb")):
+        given = source_of(NOTEBOOKS / "exercises" / path.name)
+        page = (site / "notebooks" / "exercises" / f"{path.stem}.html").read_text(encoding="utf-8")
+        shown = html.unescape(re.sub(r"<[^>]+>", "", page))
+        answers = "".join(re.findall(r"BEGIN SOLUTION\n(.*?)### END", source_of(path), re.DOTALL))
+        lines = {line.strip() for line in answers.splitlines() if len(line.strip()) > 8}
+        assert lines and [line for line in lines if line in shown and line not in given] == [], path.name
+    for name in [*pages, "searchindex.js"]:
+        text = (site / name).read_text(encoding="utf-8")
+        assert "BEGIN SOLUTION" not in text and "BEGIN HIDDEN" not in text, name
+
+
+def source_of(path):
+    return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+
+
+def test_every_link_leads_somewhere(site, pages):
+    broken = []
+    for name, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                assert parts.scheme == "https", f"{name}: {link}"
+                continue
+            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            there = target.resolve().relative_to(site.resolve()).as_posix()
+            if not target.exists() or (parts.fragment and unquote(parts.fragment) not in pages[there].ids):
+                broken.append(f"{name}: {link}")
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_elsewhere(site, pages):
+    loaded = {(name, address) for name, page in pages.items() for address in page.loads}
+    for path in site.rglob("*.css"):
+        found = re.findall(r"url\(\s*[\"']?([^\"')]+)|@import\s+[\"']([^\"']+)", path.read_text(encoding="utf-8"))
+        loaded |= {(path.name, first or second) for first, second in found}
+    assert [(name, address) for name, address in loaded if re.match(r"(?!data:)\w+:|//", address.strip("\"'"))] == []
+
+
+def test_a_page_is_small_and_each_picture_has_its_text(site, pages):
+    for name, page in pages.items():
+        files = {(site / name).parent / urlsplit(address).path for address in page.loads if address[:5] != "data:"}
+        assert (site / name).stat().st_size + sum(file.stat().st_size for file in files) <= LARGEST_PAGE, name
+        assert page.without_alt == [], name
+
+
+def links_of(path):
+    """Where a notebook's or a text's links lead, those in its outputs too, from the project's root."""
+    if path.suffix == ".md":
+        yield from re.findall(r"\]\(([^()\s]+)\)", path.read_text(encoding="utf-8"))
+        return
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            yield from re.findall(r"\]\(([^()\s]+)\)", cell.source)
+        for output in cell.get("outputs", []):
+            yield from re.findall(r'href="([^"]+)"', output.get("data", {}).get("text/html", ""))
+
+
+def test_the_notebooks_and_texts_of_the_project_lead_somewhere():
+    texts = [*ROOT.glob("*.md"), *NOTEBOOKS.rglob("*.md"), *(ROOT / "gptcore").rglob("*.md")]
+    files = [*NOTEBOOKS.rglob("*.ipynb"), *texts]
+    found = [(path, link) for path in files for link in links_of(path) if not re.match(r"\w+:", link)]
+    assert len(found) > 400
+    broken = []
+    for path, link in found:
+        place, _, fragment = link.partition("#")
+        target = path.parent / unquote(place) if place else path
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(f"{path.relative_to(ROOT)}: {link}")
+    assert broken == []
+
+
+def anchors(path):
+    """The names of a Markdown text's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture
+def reading(browser):
+    """A page of a browser that is told nothing but where to go, and what went wrong or left the site on it."""
+    context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme="light")
+    page = context.new_page()
+    page.wrong, page.asked = [], []
+    page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("requestfailed", lambda request: page.wrong.append(request.url))
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    context.close()
+    assert page.wrong == []
+
+
+def is_as_wide_as_its_window(page):
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_every_page_opens_in_narrow_and_wide_windows_and_asks_nobody_else(reading, address, pages):
+    widths = [400, 1280]
+    for name in pages:
+        reading.goto(address + name)
+        for width in widths:
+            reading.set_viewport_size({"width": width, "height": 800})
+            assert is_as_wide_as_its_window(reading), f"{name}: {width} pixels"
+        widths.reverse()  # the next page opens in the window that this one leaves
+        assert reading.wrong == [], name
+    assert [url for url in reading.asked if not url.startswith((address, "data:"))] == []
+
+
+ALIVE = {
+    "index": ["story"],
+    "notebooks/00_start_here": ["tokenizer"],
+    "notebooks/02_layer_norm": ["layer_norm"],
+    "notebooks/03_activations": ["activation"],
+    "notebooks/06_causal_attention": ["attention"],
+    "notebooks/09_greedy_generation": ["story"],
+    "notebooks/10_why_training_matters": ["story", "attention"],
+    "notebooks/13_what_it_learned": ["time_machine"],
+}
+
+
+def test_explorers_come_to_life_where_the_lessons_have_them(reading, address, pages):
+    for name, explorers in ALIVE.items():
+        reading.goto(f"{address}{name}.html")
+        reading.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+        places = reading.locator(".live")
+        assert [place.get_attribute("data-explorer") for place in places.all()] == explorers, name
+        for place, explorer in zip(places.all(), explorers, strict=True):
+            place.scroll_into_view_if_needed()
+            expect(place).to_have_attribute("data-alive", explorer)
+            expect(place.locator("[role=alert]:not(:empty)")).to_have_count(0)
+    assert {f"{name}.html" for name in ALIVE} == {name for name, page in pages.items() if page.places}
+
+
+LOOKED_AT = [
+    ("index", "light"),
+    ("notebooks/00_start_here", "dark"),
+    ("notebooks/exercises/02_layer_norm", "dark"),
+    ("gptcore/model", "light"),
+]
+
+
+@pytest.mark.parametrize(("name", "theme"), LOOKED_AT)
+def test_the_site_can_be_used_by_everybody(reading, address, name, theme):
+    reading.emulate_media(color_scheme=theme)
+    reading.goto(f"{address}{name}.html")
+    faults = Axe().run(reading).response["violations"]
+    serious = [fault for fault in faults if fault["impact"] in ("serious", "critical")]
+    assert [(fault["id"], node["html"]) for fault in serious for node in fault["nodes"]] == []
+
+
+def test_search_finds_a_word_of_a_lesson(reading, address):
+    reading.goto(f"{address}search.html?q=perplexity")
+    expect(reading.locator("#search-results li").first).to_be_visible()
+    assert reading.locator('#search-results a[href*="10_why_training_matters"]').count() >= 1
+
+
+def test_a_lesson_on_paper_has_room_for_predictions_and_no_answers(reading, address):
+    reading.goto(f"{address}notebooks/02_layer_norm.html")
+    reading.emulate_media(media="print")
+    room = "node => parseFloat(getComputedStyle(node, '::after').height)"
+    questions = reading.locator("blockquote.predict")
+    assert questions.count() >= 5 and all(question.evaluate(room) > 60 for question in questions.all())
+    for hidden in (".tag_predict details", ".tag_check", ".sidebar-drawer", ".doors"):
+        assert not any(part.is_visible() for part in reading.locator(hidden).all()), hidden
+    assert reading.pdf(format="A4").count(b"/Type /Page\n") <= PAGES_ON_PAPER

@@ -1,0 +1,180 @@
+"""live.js computes what gptcore computes: tokens, logits, stories, attention, and the functions that it draws."""
+
+import json
+
+import hypothesis
+import pytest
+import torch
+from hypothesis import strategies as st
+from live_folder import IN_FLOAT32, IN_INT8, Node, int8_model, make_folder
+from safetensors import safe_open
+from torch.nn.utils.rnn import pad_sequence
+
+from gptcore import (
+    GPTModel,
+    LayerNorm,
+    attention_weights,
+    generate,
+    get_story_tokenizer,
+    get_tokenizer,
+    story_film,
+    story_loss,
+    story_token_ids,
+    text_to_token_ids,
+    write_stories,
+)
+from gptcore.pages import EXPLORERS, place, write_live
+from gptcore.pages.live import GPT2, NOT_ALIVE, STORIES
+from gptcore.tokenizer import END_OF_TEXT
+from gptcore.viz.widgets.functions import ACTIVATIONS, _with_slope
+from gptcore.viz.widgets.tokens import visible
+
+VOCABULARIES = {GPT2: get_tokenizer, STORIES: get_story_tokenizer}
+BEGINNINGS = ("The fox", "On a cold day Tom was in the forest. Tom saw three", "Zażółć 🙂")
+STEPS = 30
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("live"))
+
+
+@pytest.fixture(scope="module")
+def node(folder):
+    node = Node(folder)
+    yield node
+    node.close()
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {IN_FLOAT32: GPTModel.from_pretrained("stories"), IN_INT8: int8_model()}
+
+
+def relative_error(found, wanted):
+    """The largest difference, in parts of the largest number."""
+    return ((torch.tensor(found) - wanted).abs().max() / wanted.abs().max()).item()
+
+
+def full_context(model):
+    ids = story_token_ids(write_stories(3, seed=5))[: model.cfg["context_length"]]
+    assert len(ids) == model.cfg["context_length"]
+    return ids
+
+
+@pytest.mark.parametrize("file", [IN_FLOAT32, IN_INT8])
+@torch.no_grad()
+def test_logits_are_torchs(node, models, file):
+    """At every position of a whole context, read at once or in pieces."""
+    model = models[file]
+    ids = full_context(model)
+    logits, attention = node.ask("logits", file, [ids.tolist()])
+    assert relative_error(logits, model(ids[None])[0]) < 1e-4
+    wanted = attention_weights(model, ids[None])[:, 0]  # (n_layers, n_heads, num_tokens, num_tokens)
+    rows = [torch.tensor(row, dtype=torch.float32) for heads in attention for head in heads for row in head]
+    found = pad_sequence(rows, batch_first=True).view_as(wanted)  # 0 where a token cannot look: at those behind it
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    pieces, _ = node.ask("logits", file, [ids[:1].tolist(), ids[1:20].tolist(), ids[20:30].tolist()])
+    assert pieces == logits[:30]
+
+
+def test_a_cache_forgets_what_comes_behind_the_common_beginning(node):
+    ids = story_token_ids(write_stories(1, seed=5)).tolist()[:40]
+    other = [*ids[:20], *reversed(ids[20:])]
+    afresh, _ = node.ask("logits", IN_INT8, [ids])
+    assert node.ask("changedEnd", IN_INT8, ids, other, 20) == afresh[-1]
+
+
+def test_too_many_tokens_and_unknown_ones_are_refused(node):
+    with pytest.raises(ValueError, match="129 tokens are too many: the model reads 128"):
+        node.ask("logits", IN_INT8, [[0] * 129])
+    for token_id in (-1, 1019, 0.5):
+        with pytest.raises(ValueError, match=f"there is no token with id {token_id}"):
+            node.ask("logits", IN_INT8, [[token_id]])
+
+
+def test_int8_loses_nothing_to_speak_of(node, models):
+    stories = [story_token_ids([story]) for story in write_stories(4, seed=3)]
+    sums = [node.ask("loss", IN_INT8, ids.tolist()) for ids in stories]
+    loss = sum(sums) / sum(len(ids) - 1 for ids in stories)
+    assert all(len(ids) <= 129 for ids in stories)
+    assert abs(loss - story_loss(models[IN_FLOAT32], number=4)) < 1e-3
+
+
+@pytest.mark.parametrize("file", [IN_FLOAT32, IN_INT8])
+def test_greedy_stories_are_torchs_token_for_token(node, models, file):
+    for beginning in BEGINNINGS:
+        ids = text_to_token_ids(END_OF_TEXT + beginning, get_story_tokenizer())
+        written = generate(models[file], ids, STEPS)[0, ids.shape[1] :]
+        assert node.ask("greedy", file, ids[0].tolist(), STEPS) == written.tolist(), beginning
+
+
+def check_tokens(node, texts):
+    for file, tokenizer in ((file, get()) for file, get in VOCABULARIES.items()):
+        for text, (ids, decoded, names) in zip(texts, node.ask("tokens", file, texts), strict=True):
+            assert ids == tokenizer.encode(text, allowed_special={END_OF_TEXT}), repr(text)
+            assert decoded == tokenizer.decode(ids)
+            assert names == [visible(token_id, tokenizer) for token_id in ids]
+
+
+# None that this Python does not know yet: of those, what is a letter depends on whose table of Unicode is newer.
+LETTERS = st.characters(exclude_categories=("Cn",))
+HALF_LETTERS = ["\ud83d", "\ude00"]
+LOOKALIKES = st.sampled_from(
+    [END_OF_TEXT, "<|endoftext", "|>", "'s", "'LL", "\r\n", "   ", " \n ", "\ufeff", "\x85", "\u180e", "\u2028",
+     "\u017f", "👩\u200d👩\u200d👧", "e\u0301", "\u200d", "٣", "½", *HALF_LETTERS]
+)  # fmt: skip
+
+
+@hypothesis.given(st.lists(st.lists(LETTERS | LOOKALIKES | st.text("ab' 1\n!\t")).map("".join), max_size=8))
+def test_any_text_becomes_tiktokens_tokens(node, texts):
+    check_tokens(node, texts)
+
+
+def test_stories_and_the_projects_own_texts_become_tiktokens_tokens(node):
+    check_tokens(node, [*write_stories(30, seed=9), NOT_ALIVE, "x" * 300, " " * 300 + "x", "\n" * 99, "🙂" * 50, ""])
+
+
+def test_the_film_is_read_as_safetensors_reads_it(node, folder):
+    with safe_open(folder / "film.safetensors", "pt") as film:
+        for name in film.keys():
+            assert node.ask("numbers", "film.safetensors", name) == film.get_tensor(name).flatten().tolist()
+    assert story_film().places(-1).dtype == torch.float32  # 16 bits in the file
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_and_their_slopes_are_torchs(node, name):
+    xs = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    outputs, slopes = zip(*node.ask("activation", name, xs.tolist(), -1.5), strict=True)
+    for found, wanted in zip((outputs, slopes), _with_slope(ACTIVATIONS[name], xs, -1.5), strict=True):
+        torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), wanted, rtol=0, atol=1e-6)
+
+
+def test_layer_norm_is_gptcores(node):
+    layer = LayerNorm(4).requires_grad_(False)
+    for x in ([3.0, -1.0, 0.5, 2.0], [5.0, 5.0, 5.0, 5.0], [-10.0, 10.0, 0.0, 1.0]):
+        for scale, shift, eps in ((1.0, 0.0, 1e-5), (-2.0, 3.0, 10.0)):
+            layer.scale.fill_(scale), layer.shift.fill_(shift)
+            layer.eps = eps
+            found = node.ask("layerNorm", x, [scale] * 4, [shift] * 4, eps)
+            torch.testing.assert_close(torch.tensor(found, dtype=torch.float32), layer(torch.tensor(x)))
+
+
+def test_the_files_are_the_same_each_time_and_say_what_they_are(folder, tmp_path):
+    written = write_live(tmp_path)
+    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()}
+    assert {file for needed in EXPLORERS.values() for file in needed} < {path.name for path in written}
+    for path in written:
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+    with safe_open(tmp_path / IN_INT8, "pt") as model:
+        assert json.loads(model.metadata()["config"])["n_layers"] == 4
+        weight = model.get_tensor("out_head.weight")
+    assert weight.dtype == torch.int8 and weight.abs().amax(dim=1).eq(127).all()  # each row uses its whole range
+    assert (tmp_path / IN_INT8).stat().st_size < 1.15e6
+
+
+def test_a_place_names_its_explorer():
+    assert place("story", "<p>soon</p>") == '<div class="live" data-explorer="story"><p>soon</p></div>'
+    assert NOT_ALIVE in place("layer_norm")
+    with pytest.raises(ValueError, match="there is no explorer 'stroy'; choose one of story, attention"):
+        place("stroy")
