@@ -389,7 +389,8 @@ async function story(element, shelf) {
     return [`${many(written.length, "token")} written. ${next}${end}`];
   };
   const write = (rank) => {
-    if (read.length === most || written.at(-1) === tokenizer.endOfText) return stop();
+    const refused = prompt !== controls.prompt.value();
+    if (refused || read.length === most || written.at(-1) === tokenizer.endOfText) return stop();
     written.push(best[rank]);
     redraw();
   };
