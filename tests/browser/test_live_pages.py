@@ -152,6 +152,9 @@ def test_story(all_of_them):
     explorer.shows("Not possible: the beginning has 128 tokens; 127 leave room")
     explorer.write("beginning", "")
     explorer.shows("Not possible: text is empty")
+    explorer.press("Step")
+    explorer.write("beginning", "One day Anna")
+    explorer.says("0 tokens written")  # none behind a beginning that was refused
     explorer.write("beginning", "b" * 126)
     explorer.press("Step")
     explorer.says("The model reads 128 tokens: no more fit.")
