@@ -43,7 +43,9 @@ class Question:
 
     def in_words(self, said):
         """Return a guess, or the answer, as it is read."""
-        return said if self.choices else f"{said:,.10g} {self.unit}".strip()
+        if self.choices:
+            return said
+        return f"{said:,.10g} {self.unit.removesuffix('s') if said == 1 else self.unit}"
 
     def as_text(self):
         """Return the question with what can be said."""

@@ -61,6 +61,7 @@ class TestTheQuestions:
     def test_a_number_is_one_that_can_be_read(self):
         question = find("09.rows")
         assert all(question.allows(said) for said in (4, 0.5, -1))
+        assert [question.in_words(said) for said in (1, 2000.0)] == ["1 row", "2,000 rows"]
         assert not any(question.allows(said) for said in (float("nan"), float("inf"), LARGEST, 10**400, True, "4", [4]))
 
     def test_an_unknown_name_is_told_the_known_ones(self):
