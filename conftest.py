@@ -23,17 +23,19 @@ collect_ignore_glob = [
 # First, so that no worker is left with one of them at the end; the others take seconds.
 TAKE_LONGEST = [
     "13_what_it_learned.ipynb",
-    "10_why_training_matters.ipynb",
     "test_explorers.py",
     "test_class.py",
+    "10_why_training_matters.ipynb",
+    "test_widgets.py",
+    "test_nbgrader.py",
     "test_grade.py",
     "test_faults.py",
-    "test_site.py",
-    "test_nbgrader.py",
     "test_checks.py",
-    "test_widgets.py",
-    "12_fast_generation.ipynb",
     "test_pretrained.py",
+    "test_site.py",
+    "12_fast_generation.ipynb",
+    "test_own_gpt.py",
+    "test_guesses.py",
 ]
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
