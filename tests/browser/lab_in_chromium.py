@@ -32,6 +32,7 @@ def find_chromium():
 
 @contextmanager
 def chromium():
+    expect.set_options(timeout=SLOW)  # otherwise five seconds, which a busy machine may need
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=QUIET)
         yield browser
@@ -205,7 +206,7 @@ class ExplorerOnPage:
         """Wait until each of these texts stands there; one that begins with a number, not behind another digit."""
         for text in words:
             not_behind_a_digit = r"(?<![\d.,])" if text[0].isdigit() else ""
-            expect(self.explorer).to_contain_text(re.compile(not_behind_a_digit + re.escape(text)), timeout=SLOW)
+            expect(self.explorer).to_contain_text(re.compile(not_behind_a_digit + re.escape(text)))
 
     def shows(self, *words):
         """The same, and that a picture's alternative text says so too, if there is a picture."""

@@ -3,6 +3,7 @@
 import make_slides
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from lab_in_chromium import SLOW
 from reading import PATHS
 
 SIZES = [(1280, 720), (1024, 768)]
@@ -28,6 +29,7 @@ def page(browser):
     """A page without a network, that must not ask for anything but its file, nor complain."""
     context = browser.new_context(viewport=dict(zip(("width", "height"), SIZES[0], strict=True)), offline=True)
     page = context.new_page()
+    page.set_default_timeout(SLOW)
     noticed = []
     page.on("console", lambda message: noticed.append(message.text))
     page.on("pageerror", lambda error: noticed.append(str(error)))

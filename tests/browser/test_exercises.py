@@ -1,7 +1,7 @@
 """A student in a browser: a wrong answer, its message, a hint, the right answer."""
 
 import pytest
-from lab_in_chromium import SLOW, Notebook
+from lab_in_chromium import Notebook
 from playwright.sync_api import expect
 
 
@@ -25,7 +25,7 @@ class Task:
 
     def says(self, *texts):
         for text in texts:
-            expect(self.check.locator(".jp-OutputArea-output").first).to_contain_text(text, timeout=SLOW)
+            expect(self.check.locator(".jp-OutputArea-output").first).to_contain_text(text)
 
 
 @pytest.fixture(scope="module")

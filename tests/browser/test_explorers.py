@@ -140,7 +140,7 @@ def generation(explorer):
     assert token_ids_to_text(written, tokenizer) in explorer.explorer.inner_text()
     explorer.press("Play")
     # On a busy machine nobody looks just while it says 4, and it may have come to its end before somebody pauses it.
-    expect(explorer.explorer).to_contain_text(re.compile(r"\D([4-9]|[12]\d|30) tokens written"), timeout=SLOW)
+    expect(explorer.explorer).to_contain_text(re.compile(r"\D([4-9]|[12]\d|30) tokens written"))
     explorer.press(re.compile("Pause|Play"))
     explorer.press("Reset")
     explorer.shows("0 tokens written")
@@ -334,7 +334,7 @@ def nothing_typed_runs(explorer):
         for text in (*HOSTILE, box.input_value()):
             before = explorer.explorer.text_content()
             box.fill(text)
-            expect(explorer.explorer).not_to_have_text(before, timeout=SLOW)
+            expect(explorer.explorer).not_to_have_text(before)
             assert explorer.explorer.locator("script, [onerror]").count() == 0
     assert explorer.page.evaluate("window.hacked") is None
 
@@ -355,7 +355,7 @@ def test_an_explorer_is_moved_by_keys(lesson, name, use, begin):
 def test_training_is_watched(explorers):
     output = explorers.page.locator(".jp-CodeCell").filter(has_text="TrainingView(").locator(".jp-OutputArea").first
     output.scroll_into_view_if_needed()
-    expect(output).to_contain_text("It writes: Once <b>upon</b>", timeout=SLOW)
+    expect(output).to_contain_text("It writes: Once <b>upon</b>")
     assert "After step 30, loss on unseen stories: all 1.50." in output.locator("img").get_attribute("alt")
 
 
@@ -366,24 +366,24 @@ def test_the_pages_explorers_live_in_a_notebook(explorers):
     cell.locator(".jp-OutputArea").first.scroll_into_view_if_needed()
     story, attention, norm = (cell.locator(f"[data-alive={name}]") for name in ("story", "attention", "layer_norm"))
     says = "0 tokens written. Next: ␣met"
-    expect(story.get_by_role("status")).to_contain_text(says, timeout=SLOW)
+    expect(story.get_by_role("status")).to_contain_text(says)
     for number in ("1 token", "2 tokens"):
         story.get_by_role("button", name="Step").focus()
         page.keyboard.press("Enter")
-        expect(story.get_by_role("status")).to_contain_text(f"{number} written", timeout=SLOW)
+        expect(story.get_by_role("status")).to_contain_text(f"{number} written")
     expect(story.locator(".text")).to_have_text(tell_story(GPTModel.from_pretrained("stories"), "One day Anna", 2))
     story.get_by_role("textbox").focus()
     page.keyboard.press("End")
     page.keyboard.type(" bdd<b>")  # letters that are commands to JupyterLab
-    expect(story.locator(".text")).to_have_text("One day Anna bdd<b>", timeout=SLOW)
+    expect(story.locator(".text")).to_have_text("One day Anna bdd<b>")
     assert story.locator("b").count() == 0
     norm.get_by_role("slider", name="x0").focus()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    expect(norm.get_by_role("status")).to_contain_text("mean 1.25, variance 2.81", timeout=SLOW)
+    expect(norm.get_by_role("status")).to_contain_text("mean 1.25, variance 2.81")
     norm.locator("input:checked").focus()
     page.keyboard.press("ArrowLeft")  # from the first one to the last
-    expect(norm.get_by_role("status")).to_contain_text("variance 0.22", timeout=SLOW)
+    expect(norm.get_by_role("status")).to_contain_text("variance 0.22")
     expect(attention.locator("input:checked")).to_have_count(2)  # the choices of each are its own
     assert serious_faults(page, ".gptcore-live") == []
 
@@ -411,6 +411,7 @@ def test_a_lesson_can_be_read_by_everybody(path, browser, tmp_path):
     page.write_text(as_page(path), encoding="utf-8")
     context = browser.new_context(offline=True)
     reading = context.new_page()
+    reading.set_default_timeout(SLOW)
     reading.goto(page.as_uri())
     assert reading.locator(".jp-OutputArea img").count() >= 1
     assert serious_faults(reading, ".jp-OutputArea", ".jp-MarkdownOutput") == []
@@ -458,7 +459,7 @@ def nothing_is_told_before_it_is_run(notebook):
     """Stored answers are folded, and of what is folded JupyterLab shows no line that tells; pictures are there."""
     cells = [cell for cell in read(PATHS[0]).cells if cell.cell_type == "code"]
     on_page = notebook.page.locator(".jp-CodeCell")
-    expect(on_page).to_have_count(len(cells), timeout=SLOW)  # JupyterLab puts up the cells out of sight when it is idle
+    expect(on_page).to_have_count(len(cells))  # JupyterLab puts up the cells out of sight when it is idle
     for index, cell in enumerate(cells):
         here = on_page.nth(index)
         here.scroll_into_view_if_needed()
@@ -472,17 +473,21 @@ def nothing_is_told_before_it_is_run(notebook):
             picture = here.locator("img")
             expect(picture).to_be_visible()
             assert picture.get_attribute("alt") == cell.outputs[0].data["text/plain"]
-            assert picture.evaluate("picture => picture.naturalWidth") > 0
+            wait_until_drawn(picture)
 
 
 def every_picture_is_there(notebook, colours):
     pictures = notebook.page.locator(".jp-OutputArea-output img")
-    assert pictures.count() >= 2
+    expect(pictures.nth(1)).to_be_attached()
     for picture in pictures.all():
         expect(picture).to_be_visible()
         assert len(picture.get_attribute("alt")) > 40
-        assert picture.evaluate("picture => picture.naturalWidth") > 0
+        wait_until_drawn(picture)
         assert picture.evaluate("picture => getComputedStyle(picture).filter") == colours
+
+
+def wait_until_drawn(picture):
+    picture.page.wait_for_function("picture => picture.naturalWidth > 0", arg=picture.element_handle())
 
 
 def test_the_first_notebook_runs_twice_and_a_part_of_its_map_leads_to_its_notebook(open_notebook):

@@ -3,7 +3,7 @@
 import contextlib
 
 from axe_playwright_python.sync_playwright import Axe
-from lab_in_chromium import SLOW, ExplorerOnPage, Notebook
+from lab_in_chromium import ExplorerOnPage, Notebook
 from playwright.sync_api import expect
 
 
@@ -61,7 +61,7 @@ def test_a_guess_is_made_by_keys_answered_and_still_there_another_day(browser, l
         lesson.page.keyboard.press("Enter")
         line.says("Kept: 7 tokens, just a guess.")
         said = lesson.open_answer("prompt = ")
-        expect(said).to_contain_text("You said: 7 tokens (just a guess). It is: 5 tokens.", timeout=SLOW)
+        expect(said).to_contain_text("You said: 7 tokens (just a guess). It is: 5 tokens.")
         line.says("The answer is open.")
 
     with opened(browser, lab) as lesson:
@@ -71,4 +71,4 @@ def test_a_guess_is_made_by_keys_answered_and_still_there_another_day(browser, l
         lesson.ask("00.untrained").says("Kept: one word again and again, certain.")
         lesson.run('guesses("00")')
         end = lesson.cell('guesses("00")').locator(".jp-OutputArea-output")
-        expect(end).to_contain_text("Your guesses in notebook 00: 0 right of 1", timeout=SLOW)
+        expect(end).to_contain_text("Your guesses in notebook 00: 0 right of 1")

@@ -39,6 +39,7 @@ class LivePage:
 
     def __init__(self, browser, address, name="index.html", **settings):
         self.page = browser.new_page(**settings)
+        self.page.set_default_timeout(SLOW)
         self.complaints, self.requests = [], []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda said: self.complaints.append(said.text))
@@ -60,11 +61,11 @@ class LiveExplorer:
 
     def says(self, *words):
         for text in words:
-            expect(self.explorer.get_by_role("status")).to_contain_text(text, timeout=SLOW)
+            expect(self.explorer.get_by_role("status")).to_contain_text(text)
 
     def shows(self, *words):
         for text in words:
-            expect(self.explorer).to_contain_text(text, timeout=SLOW)
+            expect(self.explorer).to_contain_text(text)
 
     def slide(self, label, steps):
         self.explorer.get_by_role("slider", name=label, exact=True).focus()

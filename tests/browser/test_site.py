@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from lab_in_chromium import SLOW
 from playwright.sync_api import expect
 
 from gptcore.tools.make_site import OUTPUT, make_site
@@ -176,6 +177,7 @@ def reading(browser):
     """A page of a browser that is told nothing but where to go, and what went wrong or left the site on it."""
     context = browser.new_context(viewport={"width": 400, "height": 800}, color_scheme="light")
     page = context.new_page()
+    page.set_default_timeout(SLOW)
     page.wrong, page.asked = [], []
     page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
