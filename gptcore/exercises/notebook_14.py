@@ -16,7 +16,6 @@ from gptcore.exercises.own_gpt import (
     diagnose,
     is_gptcores,
     ready_made_in,
-    said_of_whose,
     story_model,
     try_generate,
 )
@@ -42,19 +41,18 @@ FLOP_PER_SECOND = 40e9  # of a usual core that trains; measured were 23 to 50 bi
     ],
 )
 def own_parts(answer):
-    found, ready_made = diagnose(answer), ready_made_in(answer)
+    ready_made = ready_made_in(answer)
+    found = diagnose(answer, ready_made)
     said = " and ".join(f"{name} is the work of {what}" for name, what in ready_made.items())
     if not found.same:
         raise Wrong(f"{found.text}\nReady-made, so it does not count as yours: {said}." if said else found.text)
-    whose = found.whose | dict.fromkeys(ready_made, "ready-made")
-    missing = [name for name in CLASSES if whose[name] != "yours"]
+    missing = [name for name in CLASSES if found.whose[name] != "yours"]
     if len(missing) == len(CLASSES):
         raise Wrong(f"What comes out is right, but {said}, ready-made. The task asks you to write the formulas out.")
-    text = found.text.replace(said_of_whose(found.whose, answer), said_of_whose(whose, answer))
     not_counted = f"\n  Right, but ready-made, so it does not count as yours: {said}." if said else ""
     yours = f"{len(CLASSES) - len(missing)} of {len(CLASSES)} parts yours"
     left = f"\n  So far {yours}. Still to write: {', '.join(missing)}." if missing else ""
-    return f"{text}\n  {found.story}{not_counted}{left}"
+    return f"{found.text}\n  {found.story}{not_counted}{left}"
 
 
 @exercise(

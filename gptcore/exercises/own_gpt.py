@@ -184,8 +184,8 @@ def is_gptcores(part):
     return getattr(code, "__module__", None) in ("gptcore.model", "gptcore.generation", __name__)
 
 
-def diagnose(parts):
-    """Compare a learner's parts with gptcore's; see `Diagnosis`.
+def diagnose(parts, ready_made=()):
+    """Compare a learner's parts with gptcore's; see `Diagnosis`. Those named in `ready_made` do not count as theirs.
 
     Raises: Wrong for what is no dictionary of parts, NotAnswered when all of it is gptcore's.
     """
@@ -200,6 +200,7 @@ def diagnose(parts):
         found.text = f"In {misfit.part}: {misfit}"
     finally:
         torch.random.set_rng_state(torch_state)
+    found.whose |= dict.fromkeys(ready_made, "ready-made")
     found.text += "\n" + said_of_whose(found.whose, given)
     return found
 

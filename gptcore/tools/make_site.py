@@ -51,7 +51,7 @@ FOLDS = {
     "check": ("hide-input", "Show the check"),
     "extra": ("hide-input", "Show the code of the drawing"),
 }
-NO_CODE = {"guess": "remove-input"}  # the question stays, as text
+QUESTION = "guess"  # the tag of cells of which the question stays, as text, and not the line of code
 
 DOORS = '<p class="doors"><a href="{binder}">Open in Binder</a> <a href="{colab}">Open in Colab</a></p>'
 NEEDS_A_KERNEL = (
@@ -162,7 +162,8 @@ def code_on_site(cell):
         if tag in tags:
             cell.metadata.tags = [*tags, fold]
             cell.metadata.mystnb = {"code_prompt_show": words, "code_prompt_hide": words.replace("Show", "Hide")}
-    cell.metadata.tags = [*cell.metadata.get("tags", []), *(NO_CODE[tag] for tag in tags if tag in NO_CODE)]
+    if QUESTION in tags:
+        cell.metadata.tags = [*tags, "remove-input"]
     called = re.search(r"\bwidgets\.(\w+_explorer)\(", cell.source)
     cell.outputs = [output for output in cell.outputs if output.output_type == "stream" or output.data]
     for output in cell.outputs:

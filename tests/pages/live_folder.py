@@ -24,9 +24,8 @@ def make_folder(folder):
     write_live(folder)
     (folder / IN_FLOAT32).write_bytes(save_model(GPTModel.from_pretrained("stories"), in_int8=False))
     shutil.copy(CASES, folder)
-    (folder / "package.json").write_text(
-        '{"type": "module"}'
-    )  # so that Node takes live.js for a module, as browsers do
+    # So that Node takes live.js for a module, as browsers do.
+    (folder / "package.json").write_text('{"type": "module"}')
     return folder
 
 
