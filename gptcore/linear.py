@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 FEW_ROWS = 64  # up to here the time goes into reading the weights, beyond into the products
 MOST_SLICES = 64
-_quicker = {}  # kind of product: the way that was quicker for one row when both were tried
+_quicker = {}  # kind of product: the way that was quicker when both were tried
 
 
 class Linear(nn.Linear):
     """`nn.Linear`, with a quicker product for few rows where there is one.
 
-    For a few rows PyTorch's product leaves processors waiting, and sets memory aside; slices do neither. For a single
-    row, as when a GPT writes token by token, that depends on the machine: there both ways are tried once. The results
-    agree up to rounding. Where gradients are recorded, with other number types, on other devices and in
+    For a few rows, as when a GPT writes token by token, PyTorch's product may leave processors waiting, and slices do
+    not; which way is quicker depends on the machine and on the sizes, so both are tried once for each kind of product.
+    The results agree up to rounding. Where gradients are recorded, with other number types, on other devices and in
     torch.compile, PyTorch's product stays.
 
     Shapes: (..., in_features) -> (..., out_features).
@@ -37,9 +37,8 @@ def linear(x, weight, bias):
     ours = x.is_cpu and x.dtype == torch.float32 and 1 <= num_rows <= FEW_ROWS
     if not ours or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return F.linear(x, weight, bias)
-    if num_rows > 1:
-        return sliced(x, weight, bias)
-    kind = (*weight.shape, weight.is_contiguous(), torch.get_num_threads())
+    # Once for 1 row, once for 2 and 3, once for 4 to 7 and so on: prompts have many lengths.
+    kind = (num_rows.bit_length(), *weight.shape, weight.is_contiguous(), torch.get_num_threads())
     if kind not in _quicker:
         _quicker[kind] = quicker_of((F.linear, sliced), x, weight, bias)
     return _quicker[kind](x, weight, bias)

@@ -63,11 +63,12 @@ def test_the_quicker_way_is_found_once_for_each_kind_of_product_and_kept(monkeyp
 
     monkeypatch.setattr(module, "_quicker", {})
     monkeypatch.setattr(module, "quicker_of", pretend)
-    for num_rows in (1, 1, 2, FEW_ROWS, FEW_ROWS + 1):
+    for num_rows in (1, 1, 2, 3, 5, 4, 7, FEW_ROWS, FEW_ROWS + 1):
         linear(torch.randn(num_rows, 8), weight, None)
-    linear(x, weight.t().contiguous().t(), None)
-    linear(x, weight[:4].clone(), None)
-    assert tried == [1, 1, 1]  # the first product of one row, the first with weights in the other order, of other size
+    assert tried == [1, 2, 5, FEW_ROWS]
+    linear(x, weight.t().contiguous().t(), None)  # stored in the other order
+    linear(x, weight[:4].clone(), None)  # of another size
+    assert tried[4:] == [1, 1]
     assert linear(x.double(), weight.double(), None).dtype == torch.float64  # not ours
 
 
