@@ -1,12 +1,14 @@
 /**
  * Explorers that live in a web page: a GPT, its tokenizer, and what there is to move, without a kernel or a framework.
  *
- * From top to bottom: the files, the tokenizer, the model (as gptcore/model.py and cache.py have it, with the same names),
- * what explorers are made of, the explorers, and how they come to life in a page or in a notebook.
+ * From top to bottom: reading files, the tokenizer, the model (as gptcore/model.py and cache.py have it, with the same
+ * names), what explorers are made of, the explorers, and how they come to life in a page or in a notebook.
  *
  * A page includes this file once, `<script type="module" src="live.js"></script>`, and has places such as
- * `<div class="live" data-explorer="story"></div>`. What somebody types is text and never becomes HTML: all elements are
- * made by `make`, which knows no HTML. A matrix is one long array, row behind row; shapes are written as in gptcore.
+ * `<div class="live" data-explorer="story"></div>`. What somebody types is shown as text and never becomes HTML: all
+ * elements are made by `make`, which knows no HTML.
+ *
+ * Shapes are written as in gptcore, (num_tokens, emb_dim). A matrix is one long array, row behind row.
  */
 
 // ---- Files
@@ -30,7 +32,6 @@ const END_OF_TEXT = "<|endoftext|>";
 const PIECES = new RegExp(
   "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +
     "|\\p{White_Space}+$|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}", "gu");
-const bytesOf = (letters) => Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
 
 /** GPT-2's byte-pair encoding, from all tokens in the order of their ranks: strings with one letter for each byte. */
 export class Tokenizer {
@@ -59,20 +60,19 @@ export class Tokenizer {
     }
   }
 
-  /** Ids -> text; bytes that are no letter become "\ufffd". */
-  decode(ids) {
+  /** Ids -> text; bytes that are no letter become "\ufffd", or with `fatal` raise a TypeError. */
+  decode(ids, fatal = false) {
     const letters = ids.map((id) => this.tokens[id]).join("");
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytesOf(letters));
+    const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
+    return new TextDecoder("utf-8", { ignoreBOM: true, fatal }).decode(bytes);
   }
 
   /** A token's text with spaces and line ends made visible; its bytes when it is only part of a letter. */
   visible(id) {
-    const bytes = bytesOf(this.tokens[id]);
     try {
-      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-      return text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+      return this.decode([id], true).replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
     } catch {
-      return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+      return Array.from(this.tokens[id], (letter) => letter.charCodeAt(0).toString(16).padStart(2, "0")).join(" ");
     }
   }
 }
@@ -81,6 +81,15 @@ export class Tokenizer {
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 const add = (x, y) => x.map((number, i) => number + y[i]);
+
+/** The product of x, whose length is a multiple of 4, with as many numbers from a place on. */
+function dot(x, numbers, place) {
+  let product = 0;
+  for (let i = 0; i < x.length; i += 4, place += 4) // four in a line that need not wait for each other: a third quicker
+    product += x[i] * numbers[place] + x[i + 1] * numbers[place + 1] +
+      x[i + 2] * numbers[place + 2] + x[i + 3] * numbers[place + 3];
+  return product;
+}
 
 /** Scores -> shares of 1. */
 export function softmax(scores) {
@@ -105,7 +114,8 @@ const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044
 export class KVCache {
   constructor({ n_layers, n_heads }) {
     const blocks = Array.from({ length: n_layers });
-    [this.keys, this.values] = [blocks.map(() => []), blocks.map(() => [])]; // [block][token], each (emb_dim)
+    this.keys = blocks.map(() => []); // [block][token]: (emb_dim)
+    this.values = blocks.map(() => []);
     this.attention = blocks.map(() => Array.from({ length: n_heads }, () => [])); // [block][head][token that looks]
     this.numTokens = 0; // make it smaller, and the last tokens are forgotten
   }
@@ -153,15 +163,7 @@ export class GPT {
   /** (in_features) -> (out_features): each row of the weight (out_features, in_features) times x. */
   linear(name, x) {
     const { weight, scale, bias } = this.parts[name], y = new Float32Array(weight.length / x.length);
-    for (let row = 0, place = 0; row < y.length; row++) {
-      let product = 0;
-      // Four at a time, of which no product waits for another, take two thirds of the time; in_features is a multiple of 4.
-      for (let i = 0; i < x.length; i += 4, place += 4)
-        product += weight[place] * x[i] + weight[place + 1] * x[i + 1] +
-          weight[place + 2] * x[i + 2] + weight[place + 3] * x[i + 3];
-      y[row] = product * (scale?.[row] ?? 1) + (bias?.[row] ?? 0);
-    }
-    return y;
+    return y.map((_, row) => dot(x, weight, row * x.length) * (scale?.[row] ?? 1) + (bias?.[row] ?? 0));
   }
 
   /** One block's attention for one new token: (emb_dim) -> (emb_dim). It needs no mask: no future is there yet. */
@@ -171,14 +173,11 @@ export class GPT {
     keys[block][numTokens] = this.linear(`${name}.W_key`, x);
     values[block][numTokens] = this.linear(`${name}.W_value`, x);
     for (let head = 0; head < n_heads; head++) {
-      const from = head * head_dim, to = from + head_dim, scores = new Float32Array(numTokens + 1);
-      for (let token = 0; token <= numTokens; token++) {
-        for (let i = from; i < to; i++) scores[token] += query[i] * keys[block][token][i];
-        scores[token] /= Math.sqrt(head_dim);
-      }
-      const weights = softmax(scores);
-      for (let token = 0; token <= numTokens; token++)
-        for (let i = from; i < to; i++) context[i] += weights[token] * values[block][token][i];
+      const from = head * head_dim, to = from + head_dim, part = query.subarray(from, to); // (head_dim)
+      const scores = new Float32Array(numTokens + 1).map((_, token) => dot(part, keys[block][token], from));
+      const weights = softmax(scores.map((score) => score / Math.sqrt(head_dim)));
+      for (let i = from; i < to; i++)
+        context[i] = sum(weights.map((weight, token) => weight * values[block][token][i]));
       attention[block][head][numTokens] = weights;
     }
     return this.linear(`${name}.out_proj`, context);
@@ -289,25 +288,22 @@ function tenLikeliest(press) {
   return { node: make("ol", { class: "likeliest", "aria-label": "the ten likeliest next tokens" }, ...items), show };
 }
 
-/** Axes to draw into: `x` and `y` are [lowest, highest, what it is, ticks]; `scale` is Math.log for a logarithmic x. */
-function chart(title, x, y, scale = Number) {
+/** Lines [look, xs, ys] and texts [look, x, y, words] on axes: `x` and `y` are [lowest, highest, name, ticks]. */
+function chart(title, x, y, lines, texts = [], scale = Number) { // `scale` is Math.log for a logarithmic x
   const [left, right, top, bottom] = [44, 330, 24, 194]; // of 340 times 230
   const px = (value) => left + ((right - left) * (scale(value) - scale(x[0]))) / (scale(x[1]) - scale(x[0]));
   const py = (value) => bottom + ((top - bottom) * (value - y[0])) / (y[1] - y[0]);
   const point = (a, b) => `${px(a).toFixed(1)} ${py(b).toFixed(1)}`;
-  const path = (xs, ys, look) => make("path", { class: look, d: `M${xs.map((a, i) => point(a, ys[i])).join("L")}` });
-  const text = (left, top, words, look, more) => make("text", { x: left, y: top, class: look, ...more }, words);
-  const node = make("svg", { viewBox: "0 0 340 230", role: "img", "aria-label": title },
-    text(170, 14, title, "title"),
-    text(170, 226, x[2], "middle"),
-    text(11, 115, y[2], "middle", { transform: "rotate(-90 11 115)" }),
-    ...x[3].flatMap((tick) => [path([tick, tick], y, "grid"), text(px(tick), bottom + 13, tick, "middle")]),
-    ...y[3].flatMap((tick) => [path([x[0], x[1]], [tick, tick], "grid"), text(left - 5, py(tick) + 4, tick, "end")]));
-  return {
-    node,
-    line: (xs, ys, look) => node.append(path(xs, ys, `line ${look}`)),
-    text: (a, b, words, look) => node.append(text(px(a), py(b), words, look)),
-  };
+  const path = (look, xs, ys) => make("path", { class: look, d: `M${xs.map((a, i) => point(a, ys[i])).join("L")}` });
+  const text = (look, left, top, words, more) => make("text", { class: look, x: left, y: top, ...more }, words);
+  return make("svg", { viewBox: "0 0 340 230", role: "img", "aria-label": title },
+    text("title", 170, 14, title),
+    text("middle", 170, 226, x[2]),
+    text("middle", 11, 115, y[2], { transform: "rotate(-90 11 115)" }),
+    ...x[3].flatMap((tick) => [path("grid", [tick, tick], y), text("middle", px(tick), bottom + 13, tick)]),
+    ...y[3].flatMap((tick) => [path("grid", [x[0], x[1]], [tick, tick]), text("end", left - 5, py(tick) + 4, tick)]),
+    ...lines.map(([look, xs, ys]) => path(`line ${look}`, xs, ys)),
+    ...texts.map(([look, a, b, words]) => text(look, px(a), py(b), words)));
 }
 
 /** A square for each weight, its area in proportion to it, in cells of so many pixels: the `d` of one path. */
@@ -420,42 +416,34 @@ async function timeMachine(element, shelf) {
   const [film, tokenizer] = await Promise.all([shelf.data("film"), shelf.tokenizer("stories")]);
   const rows = tenLikeliest(), GLYPHS = "●■▲◆▼✚✖○□";
   const namesOf = (ids) => ids.map((id) => tokenizer.visible(id));
-
+  const heads = film.heads.map(([block, head]) => `block ${block}, head ${head}`);
   const looks = ({ beginnings }, prompt) => {
-    const { looks, strongest: [row, token] } = beginnings[prompt], [block, head] = film.heads[row];
-    const names = namesOf(film.tokens[prompt]), heads = film.heads.map(([block, head]) => `block ${block}, head ${head}`);
-    const look = `${names[token]}: ${fixed(looks[row][token])}, by head ${head} of block ${block}`;
-    return [`The strongest look goes to ${look}.`,
-      lookMap("where the last token looks, head by head", looks, heads, names, row)];
+    const { weights, strongest: [row, token] } = beginnings[prompt], [block, head] = film.heads[row];
+    const names = namesOf(film.tokens[prompt]), strongest = fixed(weights[row][token]);
+    return [`The strongest look goes to ${names[token]}: ${strongest}, by head ${head} of block ${block}.`,
+      lookMap("where the last token looks, head by head", weights, heads, names, row)];
   };
   const map = ({ places, within }) => {
     const axis = (name) => [-1.05 * film.reach, 1.05 * film.reach, `${name} direction`, []];
-    const picture = chart("a map of the words", axis("first"), axis("second"));
-    places.forEach((ofKind, i) => ofKind.forEach(([x, y]) => picture.text(x, y, GLYPHS[i], `middle look-${i % 3}`)));
-    const legend = film.kinds.map((kind, i) => make("li", {}, `${GLYPHS[i]} ${kind}`));
-    return [`On the map, ${fixed(100 * within, 0)}% of the spread of the words lies within their kinds.`, picture.node,
-      make("ul", { class: "legend" }, ...legend)];
+    const words = places.flatMap((ofKind, i) => ofKind.map((place) => [`middle look-${i % 3}`, ...place, GLYPHS[i]]));
+    return [`On the map, ${fixed(100 * within, 0)}% of the spread of the words lies within their kinds.`,
+      chart("a map of the words", axis("first"), axis("second"), [], words),
+      make("ul", { class: "legend" }, ...film.kinds.map((kind, i) => make("li", {}, `${GLYPHS[i]} ${kind}`)))];
   };
-  const losses = (moment) => {
-    const steps = film.steps.map((step) => Math.max(step, 2)), [everything, again] = film.losses;
-    const picture = chart("two losses of one training",
-      [2, 2500, "training step (2 stands for 0)", [5, 20, 100, 500, 2500]],
-      [0, 8, "loss (nats per token)", [0, 2, 4, 6, 8]], Math.log);
-    picture.line(steps, everything, "look-0");
-    picture.line(steps, again, "look-1 dashed");
-    picture.line([steps[moment], steps[moment]], [0, 8], "dotted");
-    picture.text(6, 6.3, "— all tokens", "look-0");
-    picture.text(6, 7.1, "- - names that came before", "look-1");
-    const both = `${fixed(everything[moment])} over all tokens, ${fixed(again[moment])} on names that came before`;
-    return [`Step ${film.steps[moment]}: loss ${both}.`, picture.node];
-  };
+  const [everything, again] = film.losses, steps = film.steps.map((step) => Math.max(step, 2));
+  const losses = (step) => chart("two losses of one training",
+    [2, 2500, "training step (2 stands for 0)", [5, 20, 100, 500, 2500]],
+    [0, 8, "loss (nats per token)", [0, 2, 4, 6, 8]],
+    [["look-0", steps, everything], ["look-1 dashed", steps, again], ["dotted", [step, step], [0, 8]]],
+    [["look-0", 6, 6.3, "— all tokens"], ["look-1", 6, 7.1, "- - names that came before"]], Math.log);
   const view = ({ moment, prompt, panel }) => {
     const seen = film.moments[moment], { ids, shares } = seen.beginnings[prompt], names = namesOf(ids);
     rows.show(names, shares);
-    const [lossWords, lossPicture] = losses(moment), [words, ...pictures] = panel(seen, prompt);
+    const both = `${fixed(everything[moment])} over all tokens, ${fixed(again[moment])} on names that came before`;
+    const [words, ...pictures] = panel(seen, prompt);
     return [
-      `${lossWords} After the beginning, ${names[0]} is likeliest. ${words}`,
-      make("p", { class: "text" }, make("em", {}, "It writes: "), seen.sample), lossPicture, ...pictures,
+      `Step ${film.steps[moment]}: loss ${both}. After the beginning, ${names[0]} is likeliest. ${words}`,
+      make("p", { class: "text" }, make("em", {}, "It writes: "), seen.sample), losses(steps[moment]), ...pictures,
       make("div", {}, make("p", {}, make("em", {}, "The beginning: "), film.prompts[prompt]), rows.node),
     ];
   };
@@ -471,8 +459,8 @@ async function tokenizer(element, shelf) {
   const size = (tokenizer) => `${tokenizer.tokens.length.toLocaleString("en")} tokens`;
   const view = ({ text, vocabulary }) => {
     checkText(text);
-    const ids = vocabulary.encode(text), size = many([...text].length, "character");
-    return [`${size} became ${many(ids.length, "token")}. ␣ stands for a space.`,
+    const ids = vocabulary.encode(text);
+    return [`${many([...text].length, "character")} became ${many(ids.length, "token")}. ␣ stands for a space.`,
       chips(ids.map((id) => [vocabulary.visible(id), id]))];
   };
   explorer(element, "Text as tokens, each with its id", {
@@ -482,21 +470,19 @@ async function tokenizer(element, shelf) {
 }
 
 async function activation(element, shelf) {
-  const { xs, curves } = await shelf.data("activations"), ticks = [-4, -2, 0, 2, 4];
+  const { xs, curves } = await shelf.data("activations"), xAxis = [-4, 4, "input x", [-4, -2, 0, 2, 4]];
   const view = ({ curve: [name, ...both], i, value }) => {
     const isGate = name === "SwiGLU gate", factor = isGate ? value : 1;
     const [outputs, slopes] = both.map((numbers) => numbers.map((number) => factor * number));
     const [x, y, slope] = [xs[i], outputs[i], slopes[i]];
-    const left = chart(name, [-4, 4, "input x", ticks], [-2, 4.5, "output", [-2, 0, 2, 4]]);
-    const right = chart("its slope (derivative)", [-4, 4, "input x", ticks], [-1.5, 2.2, "slope", [-1, 0, 1, 2]]);
-    left.line([x - 1, x + 1], [y - slope, y + slope], "look-1 dashed");
-    left.line(xs, outputs, "look-0");
-    left.line([x, x], [y, y], "dot");
-    right.line(xs, slopes, "look-0");
-    right.line([x, x], [slope, slope], "dot");
     const gate = isGate ? ` with value ${fixed(value, 1)}` : "";
-    const words = `at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`;
-    return [`${name}${gate}: ${words}`, left.node, right.node];
+    return [
+      `${name}${gate}: at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`,
+      chart(name, xAxis, [-2, 4.5, "output", [-2, 0, 2, 4]], [
+        ["look-1 dashed", [x - 1, x + 1], [y - slope, y + slope]], ["look-0", xs, outputs], ["dot", [x, x], [y, y]]]),
+      chart("its slope (derivative)", xAxis, [-1.5, 2.2, "slope", [-1, 0, 1, 2]],
+        [["look-0", xs, slopes], ["dot", [x, x], [slope, slope]]]),
+    ];
   };
   explorer(element, "An activation and its slope", {
     curve: choice("function", curves.map((curve) => [curve[0], curve])),
@@ -507,23 +493,20 @@ async function activation(element, shelf) {
 
 async function layerNormExplorer(element) {
   const start = [3, -1, 0.5, 2], names = start.map((_, i) => `x${i}`);
-  const bars = (title, numbers) => {
-    const ends = [-0.5, names.length - 0.5];
-    const picture = chart(title, [...ends, "feature", []], [-12, 12, "activation", [-10, -5, 0, 5, 10]]);
-    picture.line(ends, [0, 0], "");
-    numbers.forEach((number, i) => {
-      picture.line([i, i], [0, number], "bar");
-      picture.text(i, number < 0 ? number - 1.6 : number + 0.5, fixed(number), "middle");
-      picture.text(i, -11.7, names[i], "middle");
-    });
-    return picture.node;
+  const picture = (title, numbers) => {
+    const ends = [-0.5, names.length - 0.5], zero = ["", ends, [0, 0]];
+    const bars = numbers.map((number, i) => ["bar", [i, i], [0, number]]);
+    const said = numbers.map((number, i) => ["middle", i, number < 0 ? number - 1.6 : number + 0.5, fixed(number)]);
+    const below = names.map((name, i) => ["middle", i, -11.7, name]);
+    return chart(title, [...ends, "feature", []], [-12, 12, "activation", [-10, -5, 0, 5, 10]],
+      [zero, ...bars], [...said, ...below]);
   };
   const view = ({ scale, shift, eps, ...x }) => {
     const before = Object.values(x), all = (number) => before.map(() => number);
     const after = layerNorm(before, all(scale), all(shift), eps);
     const say = ([mean, variance]) => `mean ${fixed(mean)}, variance ${fixed(variance)}`.replace("-0.00", "0.00");
     const words = `Before: ${say(meanAndVariance(before))}. After: ${say(meanAndVariance(after))}.`;
-    return [words, bars("before", before), bars("after layer norm", after)];
+    return [words, picture("before", before), picture("after layer norm", after)];
   };
   explorer(element, "Layer norm of one token's activations", {
     ...Object.fromEntries(names.map((name, i) => [name, slider(name, -10, 10, 0.1, start[i])])),

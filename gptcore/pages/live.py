@@ -103,7 +103,7 @@ def to_int8(weight):
 
 
 def tokens_in_letters(tokenizer):
-    """Its tokens in the order of their ids, but for "<|endoftext|>": texts with one letter, U+0000 to U+00FF, a byte."""
+    """Its tokens but for "<|endoftext|>", in the order of their ids, each as one letter from U+0000 to U+00FF a byte."""
     return [tokenizer.decode_single_token_bytes(token_id).decode("latin-1") for token_id in range(tokenizer.eot_token)]
 
 
@@ -127,8 +127,8 @@ def moment_to_draw(film, moment):
     beginnings = []
     for prompt in range(len(film.prompts)):
         ids, chances = zip(*film.next_tokens(prompt, moment), strict=True)
-        looks, strongest = film.last_looks(prompt, moment), film.strongest_look(prompt, moment)
-        beginnings.append({"ids": ids, "shares": to_draw(chances), "looks": to_draw(looks), "strongest": strongest})
+        weights, strongest = to_draw(film.last_looks(prompt, moment)), film.strongest_look(prompt, moment)
+        beginnings.append({"ids": ids, "shares": to_draw(chances), "weights": weights, "strongest": strongest})
     return {
         # Early on it writes odd things.
         "sample": "".join(letter if letter.isprintable() else "\ufffd" for letter in film.samples[moment]),

@@ -157,7 +157,7 @@ def test_the_time_machines_file_says_what_the_film_says(folder):
             ids, shares = zip(*film.next_tokens(prompt, moment), strict=True)
             assert beginning["ids"] == [*ids] and beginning["shares"] == pytest.approx(shares, rel=1e-5)
             weights = film.attention(prompt, moment)
-            for (block, head), row in zip(drawn["heads"], beginning["looks"], strict=True):
+            for (block, head), row in zip(drawn["heads"], beginning["weights"], strict=True):
                 torch.testing.assert_close(torch.tensor(row), weights[block, head, -1], rtol=1e-5, atol=0)
             assert tuple(beginning["strongest"]) == film.strongest_look(prompt, moment)
 
