@@ -103,7 +103,7 @@ def to_int8(weight):
 
 
 def tokens_in_letters(tokenizer):
-    """Its tokens but for "<|endoftext|>", in the order of their ids, each as one letter from U+0000 to U+00FF a byte."""
+    """Its tokens but for "<|endoftext|>", in the order of their ids: for each byte a letter from U+0000 to U+00FF."""
     return [tokenizer.decode_single_token_bytes(token_id).decode("latin-1") for token_id in range(tokenizer.eot_token)]
 
 
