@@ -259,7 +259,7 @@ function checkLength(what, length, unit, most, why) {
 
 function checkText(text) {
   if (!text) throw new RangeError('text is empty; the model needs at least one token, for example "Hello"');
-  checkLength("text", [...text].length, "characters", 400, "fit here");
+  checkLength("text", [...text].length, "characters", 400, "fit here"); // on a screen
 }
 
 /** As Python writes a number: of two decimals that are equally near, the even one. */
@@ -277,10 +277,10 @@ const chips = (pairs) =>
 
 /** Ten rows with a token, a bar and a percentage that `show` fills; with `press`, the tokens are buttons. */
 function tenLikeliest(press) {
-  const name = (rank) => (press ? button("", () => press(rank)) : make("span"));
-  const rows = Array.from({ length: 10 }, (_, rank) => [name(rank), make("i"), make("span")]);
-  const show = (names, shares) => rows.forEach(([name, bar, share], i) => {
-    name.textContent = names[i];
+  const token = (rank) => (press ? button("", () => press(rank)) : make("span"));
+  const rows = Array.from({ length: 10 }, (_, rank) => [token(rank), make("i"), make("span")]);
+  const show = (names, shares) => rows.forEach(([token, bar, share], i) => {
+    token.textContent = names[i];
     bar.style.width = `${(100 * shares[i]) / shares[0]}%`;
     share.textContent = percent(shares[i]);
   });
@@ -424,7 +424,7 @@ async function timeMachine(element, shelf) {
       lookMap("where the last token looks, head by head", weights, heads, names, row)];
   };
   const map = ({ places, within }) => {
-    const axis = (name) => [-1.05 * film.reach, 1.05 * film.reach, `${name} direction`, []];
+    const axis = (name) => [-film.reach, film.reach, `${name} direction`, []];
     const words = places.flatMap((ofKind, i) => ofKind.map((place) => [`middle look-${i % 3}`, ...place, GLYPHS[i]]));
     return [`On the map, ${fixed(100 * within, 0)}% of the spread of the words lies within their kinds.`,
       chart("a map of the words", axis("first"), axis("second"), [], words),

@@ -118,7 +118,7 @@ def film_to_draw(film):
         "tokens": [tokenizer.encode(END_OF_TEXT + prompt, allowed_special="all") for prompt in film.prompts],
         "heads": [[block, head] for block in range(n_layers) for head in range(n_heads)],
         "kinds": list(film.words),
-        "reach": film.places(-1).abs().max().item(),
+        "reach": 1.05 * film.places(-1).abs().max().item(),  # of the map's axes
         "moments": [moment_to_draw(film, moment) for moment in range(len(film.steps))],
     }
 

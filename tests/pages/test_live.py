@@ -146,7 +146,7 @@ def test_the_time_machines_file_says_what_the_film_says(folder):
     assert (drawn["steps"], drawn["prompts"], drawn["kinds"]) == (film.steps, film.prompts, list(film.words))
     assert drawn["losses"] == [film.losses["all tokens"], film.losses["names again"]]
     assert [get_story_tokenizer().decode(ids) for ids in drawn["tokens"]] == [*map("".join, film.tokens)]
-    assert drawn["reach"] == film.places(-1).abs().max()
+    assert drawn["reach"] == pytest.approx(1.05 * film.places(-1).abs().max().item())
     for moment, seen in enumerate(drawn["moments"]):
         assert len(seen["sample"]) == len(film.samples[moment]) and seen["sample"].isprintable()
         places = torch.tensor([place for kind in seen["places"] for place in kind])
