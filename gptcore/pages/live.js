@@ -125,9 +125,12 @@ export class KVCache {
 export class GPT {
   constructor({ metadata, tensors }) {
     this.cfg = JSON.parse(metadata.config);
-    this.parts = {}; // {"trf_blocks.0.norm1": {scale, shift}, "out_head": {weight, scale}, ...}
-    for (const [name, numbers] of Object.entries(tensors)) {
-      const [, part, key] = name.match(/(.*)\.(.*)/);
+    this.parts = {}; // {"trf_blocks.0.norm1": {scale, shift}, "out_head": {weight}, ...}
+    for (const [name, stored] of Object.entries(tensors)) {
+      const [, part, key] = name.match(/(.*)\.(.*)/), scales = tensors[`${name}.scale`];
+      const numbers = new Float32Array(stored), columns = numbers.length / scales?.length;
+      // In int8, whole numbers and a scale for each row are stored; in memory they are ordinary numbers again.
+      if (scales) numbers.forEach((whole, i) => { numbers[i] = whole * scales[Math.floor(i / columns)]; });
       this.parts[part] = { ...this.parts[part], [key]: numbers };
     }
   }
@@ -150,10 +153,8 @@ export class GPT {
     });
   }
 
-  /** One row of an embedding: (emb_dim). Of weights in int8, each row is whole numbers times one scale. */
   row(name, index) {
-    const { weight, scale } = this.parts[name], begin = index * this.cfg.emb_dim, factor = scale?.[index] ?? 1;
-    return Float32Array.from(weight.subarray(begin, begin + this.cfg.emb_dim), (number) => number * factor);
+    return this.parts[name].weight.subarray(index * this.cfg.emb_dim, (index + 1) * this.cfg.emb_dim);
   }
 
   norm(name, x) {
@@ -162,8 +163,9 @@ export class GPT {
 
   /** (in_features) -> (out_features): each row of the weight (out_features, in_features) times x. */
   linear(name, x) {
-    const { weight, scale, bias } = this.parts[name], y = new Float32Array(weight.length / x.length);
-    return y.map((_, row) => dot(x, weight, row * x.length) * (scale?.[row] ?? 1) + (bias?.[row] ?? 0));
+    const { weight, bias } = this.parts[name], y = new Float32Array(weight.length / x.length);
+    for (let row = 0; row < y.length; row++) y[row] = dot(x, weight, row * x.length) + (bias?.[row] ?? 0);
+    return y;
   }
 
   /** One block's attention for one new token: (emb_dim) -> (emb_dim). It needs no mask: no future is there yet. */
@@ -174,10 +176,12 @@ export class GPT {
     values[block][numTokens] = this.linear(`${name}.W_value`, x);
     for (let head = 0; head < n_heads; head++) {
       const from = head * head_dim, to = from + head_dim, part = query.subarray(from, to); // (head_dim)
-      const scores = new Float32Array(numTokens + 1).map((_, token) => dot(part, keys[block][token], from));
-      const weights = softmax(scores.map((score) => score / Math.sqrt(head_dim)));
-      for (let i = from; i < to; i++)
-        context[i] = sum(weights.map((weight, token) => weight * values[block][token][i]));
+      const scores = new Float32Array(numTokens + 1);
+      for (let token = 0; token <= numTokens; token++)
+        scores[token] = dot(part, keys[block][token], from) / Math.sqrt(head_dim);
+      const weights = softmax(scores);
+      for (let token = 0; token <= numTokens; token++)
+        for (let i = from; i < to; i++) context[i] += weights[token] * values[block][token][i];
       attention[block][head][numTokens] = weights;
     }
     return this.linear(`${name}.out_proj`, context);

@@ -83,13 +83,13 @@ def live_file(name):
 def save_model(model, in_int8=True):
     """The bytes of a safetensors file with gptcore's names and the configuration, each matrix in int8.
 
-    A row of the matrix "PART.weight" is its whole numbers from -127 to 127 times one scale, the row of "PART.scale";
-    vectors stay as they are. Without `in_int8` everything does.
+    A row of a matrix is its whole numbers from -127 to 127 times one scale, the row of "NAME.scale"; vectors stay as
+    they are. Without `in_int8` everything does.
     """
     tensors = {}
     for name, weight in model.state_dict().items():
         if in_int8 and weight.ndim == 2:
-            tensors[name], tensors[name.removesuffix("weight") + "scale"] = to_int8(weight)
+            tensors[name], tensors[f"{name}.scale"] = to_int8(weight)
         else:
             tensors[name] = weight
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
