@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -191,6 +192,23 @@ class TestFilm:
         assert film.steps == [0, 1] and film.losses["all tokens"][0] > 6.9 > 0.5 > film.losses["all tokens"][1]
         torch.testing.assert_close(film.attention(1, 1), story_film().attention(1, -1), rtol=0, atol=1 / 255)
         assert film.places(0).shape == (sum(map(len, film.words.values())), 2)
+
+    def test_its_strongest_look_is_the_largest_weight_but_for_the_texts_beginning(self):
+        film = story_film()
+        for moment, prompt in product(range(len(film.steps)), range(3)):
+            rows = film.attention(prompt, moment)[..., -1, :].reshape(-1, len(film.tokens[prompt])).tolist()
+            assert film.last_looks(prompt, moment).tolist() == rows
+            head, token = film.strongest_look(prompt, moment)
+            assert token > 0 and rows[head][token] == max(weight for row in rows for weight in row[1:])
+
+    def test_how_much_of_the_spread_lies_within_kinds(self):
+        film = story_film()
+        for moment in range(len(film.steps)):
+            places, kinds = film.places(moment).numpy(), film.places_by_kind(moment)
+            assert [*map(len, kinds)] == [*map(len, film.words.values())]
+            assert torch.equal(torch.cat(kinds), film.places(moment))
+            within = sum(len(kind) * kind.numpy().var(axis=0).sum() for kind in kinds)
+            assert film.spread_within_kinds(moment) == pytest.approx(within / (places**2).sum(), rel=1e-5)
 
     def test_the_training_is_watched_from_step_0_on_through_all_stages(self, monkeypatch):
         monkeypatch.setattr(make, "NUM_TRAINING_STORIES", 20)

@@ -36,6 +36,16 @@ class Film:
         weights[:, :, rows, columns] = packed / 255
         return weights
 
+    def last_looks(self, prompt, moment):
+        """Where each head looks from a prompt's last token: (n_layers * n_heads, num_tokens)."""
+        return self.attention(prompt, moment)[:, :, -1].flatten(0, 1)
+
+    def strongest_look(self, prompt, moment):
+        """The largest of `last_looks` as (head, token), but for looks at the beginning, where idle heads look."""
+        looked_at = self.last_looks(prompt, moment)[:, 1:].max(dim=0)  # of each token the head that looks at it most
+        token = looked_at.values.argmax().item()
+        return looked_at.indices[token].item(), token + 1
+
     def next_tokens(self, prompt, moment):
         """The ten likeliest next tokens as a list of (token id, probability)."""
         ids, chances = (self._tensors[f"{name}_{prompt}"][moment] for name in ("next_ids", "next_chances"))
@@ -44,6 +54,15 @@ class Film:
     def places(self, moment):
         """Where each of the words lies on the map: (number of words, 2)."""
         return self._tensors["places"][moment].float()
+
+    def places_by_kind(self, moment):
+        """The same, a tensor for each kind of words: list of (number of words of this kind, 2)."""
+        return list(self.places(moment).split([len(words) for words in self.words.values()]))
+
+    def spread_within_kinds(self, moment):
+        """Which share of the words' spread on the map lies within their kinds: 1 where kinds mean nothing there."""
+        within = [places - places.mean(dim=0) for places in self.places_by_kind(moment)]
+        return (torch.cat(within).square().mean() / self.places(moment).square().mean()).item()
 
 
 @lru_cache(maxsize=1)

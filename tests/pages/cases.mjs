@@ -9,7 +9,7 @@ import * as live from "./live.js";
 export function casesOf(open) {
   const kept = {};
   const model = async (file) => (kept[file] ??= new live.GPT(live.readSafetensors(await open(file))));
-  const tokenizer = async (file) => (kept[file] ??= new live.Tokenizer(await open(file)));
+  const tokenizer = async (file) => (kept[file] ??= new live.Tokenizer(live.readJson(await open(file))));
   const largest = (numbers) => numbers.indexOf(Math.max(...numbers));
   return {
     /** Of each text: its ids, what they are decoded to, and each token made visible. */
@@ -52,8 +52,7 @@ export function casesOf(open) {
       }
       return times;
     },
-    numbers: async (file, name) => Array.from(live.readSafetensors(await open(file)).tensors[name].data),
-    activation: async (name, xs, value) => xs.map((x) => live.ACTIVATIONS[name](x, value)),
+    numbers: async (file, name) => Array.from(live.readSafetensors(await open(file)).tensors[name]),
     layerNorm: async (...given) => live.layerNorm(...given),
   };
 }

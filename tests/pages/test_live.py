@@ -23,10 +23,10 @@ from gptcore import (
     text_to_token_ids,
     write_stories,
 )
+from gptcore.activations import ACTIVATIONS, with_slope
 from gptcore.pages import EXPLORERS, place, write_live
-from gptcore.pages.live import GPT2, NOT_ALIVE, STORIES
+from gptcore.pages.live import CURVES, FILM, GPT2, NOT_ALIVE, STORIES
 from gptcore.tokenizer import END_OF_TEXT
-from gptcore.viz.widgets.functions import ACTIVATIONS, _with_slope
 from gptcore.viz.widgets.tokens import visible
 
 VOCABULARIES = {GPT2: get_tokenizer, STORIES: get_story_tokenizer}
@@ -135,19 +135,45 @@ def test_stories_and_the_projects_own_texts_become_tiktokens_tokens(node):
     check_tokens(node, [*write_stories(30, seed=9), NOT_ALIVE, "x" * 300, " " * 300 + "x", "\n" * 99, "🙂" * 50, ""])
 
 
-def test_the_film_is_read_as_safetensors_reads_it(node, folder):
-    with safe_open(folder / "film.safetensors", "pt") as film:
-        for name in film.keys():
-            assert node.ask("numbers", "film.safetensors", name) == film.get_tensor(name).flatten().tolist()
-    assert story_film().places(-1).dtype == torch.float32  # 16 bits in the file
+def test_a_model_is_read_as_safetensors_reads_it(node, folder):
+    with safe_open(folder / IN_INT8, "pt") as model:
+        for name in model.keys():
+            assert node.ask("numbers", IN_INT8, name) == model.get_tensor(name).flatten().tolist()
+
+
+def test_the_time_machines_file_says_what_the_film_says(folder):
+    film, drawn = story_film(), json.loads((folder / FILM).read_bytes())
+    assert (drawn["steps"], drawn["prompts"], drawn["kinds"]) == (film.steps, film.prompts, list(film.words))
+    assert drawn["losses"] == [film.losses["all tokens"], film.losses["names again"]]
+    assert [get_story_tokenizer().decode(ids) for ids in drawn["tokens"]] == [*map("".join, film.tokens)]
+    assert drawn["reach"] == pytest.approx(1.05 * film.places(-1).abs().max().item())
+    for moment, seen in enumerate(drawn["moments"]):
+        assert len(seen["sample"]) == len(film.samples[moment]) and seen["sample"].isprintable()
+        places = torch.tensor([place for kind in seen["places"] for place in kind])
+        torch.testing.assert_close(places, film.places(moment), rtol=1e-5, atol=0)
+        assert [*map(len, seen["places"])] == [*map(len, film.words.values())]
+        assert seen["within"] == film.spread_within_kinds(moment)
+        for prompt, beginning in enumerate(seen["beginnings"]):
+            ids, shares = zip(*film.next_tokens(prompt, moment), strict=True)
+            assert beginning["ids"] == [*ids] and beginning["shares"] == pytest.approx(shares, rel=1e-5)
+            weights = film.attention(prompt, moment)
+            for (block, head), row in zip(drawn["heads"], beginning["weights"], strict=True):
+                torch.testing.assert_close(torch.tensor(row), weights[block, head, -1], rtol=1e-5, atol=0)
+            assert tuple(beginning["strongest"]) == film.strongest_look(prompt, moment)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_and_their_slopes_are_torchs(node, name):
-    xs = torch.linspace(-6, 6, 241, dtype=torch.float64)
-    outputs, slopes = zip(*node.ask("activation", name, xs.tolist(), -1.5), strict=True)
-    for found, wanted in zip((outputs, slopes), _with_slope(ACTIVATIONS[name], xs, -1.5), strict=True):
-        torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), wanted, rtol=0, atol=1e-6)
+def test_activations_and_their_slopes_are_torchs(folder, name):
+    drawn = json.loads((folder / CURVES).read_bytes())
+    curves = {name: numbers for name, *numbers in drawn["curves"]}
+    assert list(curves) == list(ACTIVATIONS)
+    xs = torch.tensor(drawn["xs"], dtype=torch.float64)
+    torch.testing.assert_close(xs, torch.linspace(-4, 4, 161, dtype=torch.float64))
+    for found, wanted in zip(curves[name], with_slope(ACTIVATIONS[name], xs, 1.0), strict=True):
+        torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), wanted, rtol=1e-5, atol=0)
+    # Of a gate the page multiplies both by the value.
+    times_value = torch.stack(with_slope(ACTIVATIONS["SwiGLU gate"], xs, -1.5))
+    torch.testing.assert_close(times_value, -1.5 * torch.stack(with_slope(ACTIVATIONS["SwiGLU gate"], xs, 1.0)))
 
 
 def test_layer_norm_is_gptcores(node):

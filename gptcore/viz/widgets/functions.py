@@ -5,17 +5,11 @@ import math
 import torch
 from torch.nn import functional as F
 
+from gptcore.activations import ACTIVATIONS, with_slope
 from gptcore.viz import plots
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, slider
 
 GELU_COEFFICIENT = 0.044715  # Hendrycks and Gimpel 2016, section 2
-ACTIVATIONS = {
-    "GELU, tanh form (GPT-2)": lambda x, value: F.gelu(x, approximate="tanh"),
-    "GELU, exact": lambda x, value: F.gelu(x),
-    "ReLU": lambda x, value: F.relu(x),
-    "SiLU": lambda x, value: F.silu(x),
-    "SwiGLU gate": lambda x, value: F.silu(x) * value,
-}
 
 
 def activation_explorer():
@@ -35,8 +29,8 @@ def activation_explorer():
 
     def view(function, x, value):
         activation = ACTIVATIONS[function]
-        ys, slopes = _with_slope(activation, grid, value)
-        (y,), (slope,) = (numbers.tolist() for numbers in _with_slope(activation, torch.tensor([x]), value))
+        ys, slopes = with_slope(activation, grid, value)
+        (y,), (slope,) = (numbers.tolist() for numbers in with_slope(activation, torch.tensor([x]), value))
         curve.set_ydata(ys)
         slope_curve.set_ydata(slopes)
         tangent.set_data([x - 1, x + 1], [y - slope, y + slope])
@@ -90,11 +84,3 @@ def gelu_error_explorer():
 
 def _gelu_tanh_form(x, coefficient):
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + coefficient * x**3)))
-
-
-def _with_slope(activation, x, value):
-    """Outputs and slopes of `activation` at each x."""
-    x = x.clone().requires_grad_()
-    y = activation(x, value)
-    (slope,) = torch.autograd.grad(y.sum(), x)
-    return y.detach(), slope

@@ -90,7 +90,7 @@ class _Looks:
         self._prompt = None
 
     def picture(self, moment, prompt):
-        self._squares.set_data(self._rows(moment, prompt).numpy())
+        self._squares.set_data(self._film.last_looks(prompt, moment).numpy())
         if prompt != self._prompt:
             self._prompt, names = prompt, self._names[prompt]
             for i, column in enumerate(self._columns):
@@ -98,15 +98,11 @@ class _Looks:
         return self._figure.picture(self.words(moment, prompt))
 
     def words(self, moment, prompt):
-        rows = self._rows(moment, prompt)
-        looked_at = rows[:, 1:].max(dim=0)  # not the beginning of the text, where heads look that look for nothing
-        place = looked_at.values.argmax().item()
-        block, head = divmod(looked_at.indices[place].item(), self._n_heads)
-        name = self._names[prompt][place + 1]
-        return f"The strongest look goes to {name}: {looked_at.values[place]:.2f}, by head {head} of block {block}."
-
-    def _rows(self, moment, prompt):
-        return self._film.attention(prompt, moment)[:, :, -1].flatten(0, 1)  # (heads, num_tokens)
+        row, token = self._film.strongest_look(prompt, moment)
+        weight = self._film.last_looks(prompt, moment)[row, token]
+        block, head = divmod(row, self._n_heads)
+        name = self._names[prompt][token]
+        return f"The strongest look goes to {name}: {weight:.2f}, by head {head} of block {block}."
 
 
 class _Map:
@@ -116,28 +112,22 @@ class _Map:
         self._film = film
         self._figure = LiveFigure("A map of the words, as the output head holds them, by kinds.", size=(7.2, 4.6))
         axes = self._figure.axes
-        places, begin = film.places(-1), 0
-        self._groups = []
-        for i, (kind, words) in enumerate(film.words.items()):
-            part = slice(begin, begin + len(words))
-            begin += len(words)
+        self._dots = []
+        for i, (kind, places) in enumerate(zip(film.words, film.places_by_kind(-1), strict=True)):
             style = i % len(COLOURS)
             marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]  # no two kinds alike in colour and in marker
-            dots = axes.scatter(*places[part].T, s=26, color=COLOURS[style], marker=marker, label=kind)
-            self._groups.append((kind, part, dots))
-        reach = 1.05 * places.abs().max().item()
+            dots = axes.scatter(*places.T, s=26, color=COLOURS[style], marker=marker, label=kind)
+            self._dots.append(dots)
+        reach = 1.05 * film.places(-1).abs().max().item()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), title="a map of the words: their rows of the output head",
                  xlabel="first direction (no unit)", ylabel="second direction (no unit)")  # fmt: skip
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
     def picture(self, moment, prompt):
-        places = self._film.places(moment).numpy()
-        for _, part, dots in self._groups:
-            dots.set_offsets(places[part])
+        for dots, places in zip(self._dots, self._film.places_by_kind(moment), strict=True):
+            dots.set_offsets(places.numpy())
         return self._figure.picture(self.words(moment, prompt))
 
     def words(self, moment, prompt):
-        places = self._film.places(moment)
-        groups = [places[part] for _, part, _ in self._groups]
-        spread = torch.cat([group - group.mean(dim=0) for group in groups]).square().mean() / places.square().mean()
-        return f"On the map, {100 * spread.item():.0f}% of the spread of the words lies within their kinds."
+        share = self._film.spread_within_kinds(moment)
+        return f"On the map, {share:.0%} of the spread of the words lies within their kinds."
