@@ -57,6 +57,16 @@ def attention_weights(model, in_idx):
     return torch.stack(weights)
 
 
+def strongest_look(looks):
+    """Return the largest weight's place as (head, token), but for looks at a text's beginning, where idle heads look.
+
+    Shapes: looks, of several heads from one token: (heads, num_tokens).
+    """
+    looked_at = looks[:, 1:].max(dim=0)  # of each token the head that looks at it most
+    token = looked_at.values.argmax().item()
+    return looked_at.indices[token].item(), token + 1
+
+
 def stream_names(model):
     """Return the names, in a trace, of the stream at each depth: before the first block, and behind each block."""
     return ["drop_emb", *(f"trf_blocks.{i}" for i in range(len(model.trf_blocks)))]

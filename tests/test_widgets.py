@@ -18,6 +18,7 @@ from torch.nn import functional as F
 import gptcore
 from gptcore.viz import plots, widgets
 from gptcore.viz.widgets import live
+from gptcore.viz.widgets.attention import every_head
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -334,6 +335,14 @@ def test_attention_explorer_shows_a_trained_head_that_fetches(explore):
     assert "0.99, to ␣hat" in explorer.words and "on the future: 0%" in explorer.words
     explorer.controls["block"].value = None
     assert "the sentence has 20 tokens; 10 fit" in explorer._problem.value
+
+
+def test_a_picture_of_every_head_shows_what_is_typed_as_text():
+    model, text = gptcore.GPTModel.from_pretrained("stories"), "One day Anna met a fox."
+    page, words = every_head(text, model)
+    assert words.endswith(f"strongest look goes to ␣Anna: 1.00, by head 1 of block 3. The text: {text}")
+    page, words = every_head("<b>$x", model)
+    assert "The text: <b>$x" in words and "<b>" not in page
 
 
 def test_attention_without_scaling_prefers_one(explore):

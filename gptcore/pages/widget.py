@@ -5,20 +5,22 @@ Not imported by `gptcore.pages`: a page is made without ipywidgets.
 
 import anywidget
 import traitlets
+from IPython.display import display
 
 from gptcore.pages.live import EXPLORERS, LOOK, MODULE, check_name, live_file
 
-WITHOUT_A_KERNEL = "The explorer {}: run the cell in JupyterLab, VS Code or Colab, and it appears here."
+WITHOUT_A_KERNEL = "Run the cell in JupyterLab, VS Code or Colab, and an explorer appears here that lives in the page."
 
 
-def live_explorer(name):
-    """Return the explorer of this name for display, one of `gptcore.pages.EXPLORERS`: "story", "attention" and others.
+def live_explorer(name, still=("", "")):
+    """Show the explorer of this name below the cell, one of `gptcore.pages.EXPLORERS`: "story", "attention" and others.
 
-    The kernel sends it its files once, up to 1.1 MB; after that it lives in the page.
+    `still` is what readers without a kernel see in its place: a picture as HTML, and what it shows in words. The kernel
+    sends the explorer its files once, up to 1.1 MB; after that it lives in the page.
     Raises: ValueError when there is no such explorer.
     """
     check_name(name)
-    return LiveExplorer(name=name, files={file: live_file(file) for file in EXPLORERS[name]})
+    display(LiveExplorer(name=name, files={file: live_file(file) for file in EXPLORERS[name]}, still=still))
 
 
 class LiveExplorer(anywidget.AnyWidget):
@@ -28,7 +30,10 @@ class LiveExplorer(anywidget.AnyWidget):
     _css = LOOK
     name = traitlets.Unicode().tag(sync=True)
     files = traitlets.Dict().tag(sync=True)
+    still = traitlets.Tuple()  # stays in the kernel
 
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/plain": WITHOUT_A_KERNEL.format(self.name)}, metadata
+        picture, words = self.still
+        page = f"{picture}<p><em>{WITHOUT_A_KERNEL}</em></p>"
+        return {**data, "text/html": page, "text/plain": words or WITHOUT_A_KERNEL}, metadata

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from gptcore.trace import strongest_look
+
 FILM_FILE = Path(__file__).parent / "film.safetensors"
 
 
@@ -41,10 +43,8 @@ class Film:
         return self.attention(prompt, moment)[:, :, -1].flatten(0, 1)
 
     def strongest_look(self, prompt, moment):
-        """The largest of `last_looks` as (head, token), but for looks at the beginning, where idle heads look."""
-        looked_at = self.last_looks(prompt, moment)[:, 1:].max(dim=0)  # of each token the head that looks at it most
-        token = looked_at.values.argmax().item()
-        return looked_at.indices[token].item(), token + 1
+        """The largest of `last_looks` as (head, token), but for looks at the beginning."""
+        return strongest_look(self.last_looks(prompt, moment))
 
     def next_tokens(self, prompt, moment):
         """The ten likeliest next tokens as a list of (token id, probability)."""

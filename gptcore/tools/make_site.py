@@ -34,7 +34,7 @@ PAGES = [*LESSONS, *EXERCISES, GLOSSARY]  # each stands on the site where it sta
 LESSON_ROW = re.compile(r"^\| \[(?P<name>\d\d [^]]+)\]\((?P<page>notebooks/\w+)\.ipynb\) \|.*\|$", re.MULTILINE)
 
 # Which explorer of a page stands in place of an explorer's stored picture, and which one below it, because the picture
-# shows more than what lives there.
+# shows more than what lives there. In place of a page's own explorer, `live_explorer("story")`, stands itself.
 INSTEAD = {
     "token_explorer": "tokenizer",
     "layer_norm_explorer": "layer_norm",
@@ -165,12 +165,14 @@ def code_on_site(cell):
     if QUESTION in tags:
         cell.metadata.tags = [*tags, "remove-input"]
     called = re.search(r"\bwidgets\.(\w+_explorer)\(", cell.source)
+    lives = re.search(r'\blive_explorer\("(\w+)"', cell.source)
+    instead = lives[1] if lives else INSTEAD.get(called and called[1])
     cell.outputs = [output for output in cell.outputs if output.output_type == "stream" or output.data]
     for output in cell.outputs:
         if "text/html" in output.get("data", {}):
             html = re.sub(r'href="([\w/]+)\.ipynb"', r'href="\1.html"', output.data["text/html"])
-            if called and called[1] in INSTEAD:
-                html = place(INSTEAD[called[1]], html)
+            if instead:
+                html = place(instead, html)
             elif called and called[1] in BELOW:
                 html += place(BELOW[called[1]])
             output.data["text/html"] = html

@@ -38,7 +38,7 @@ SHOWN_LATER = re.compile(r"next cell|cell below|code below")  # a question that 
 BREAKS = re.compile(r"break|wrong|without", re.IGNORECASE)
 ABLATION = "C36"  # the ledger's row for what the story model loses without a part
 PICTURE = re.compile(r"<img [^>]*>")
-HOW_TO_MOVE_IT = re.compile(r"<p><em>This is how it looks at the start\..*?</em></p>")
+HOW_TO_MOVE_IT = re.compile(r"<p><em>[^<]*Run the cell in JupyterLab.*?</em></p>")
 
 
 @dataclass

@@ -139,11 +139,11 @@ class Notebook:
 
     def cell_of(self, name, nth=0):
         """The cell of the explorer of this name, of the first one or the nth."""
-        return self.page.locator(".jp-CodeCell").filter(has_text=f"widgets.{name}(").nth(nth)
+        return self.page.locator(".jp-CodeCell").filter(has_text=re.compile(rf"\b{name}\(")).nth(nth)
 
     def explorer(self, name, nth=0):
         """The explorer of this name, once it is there."""
-        explorer = self.cell_of(name, nth).locator(".gptcore-explorer")
+        explorer = self.cell_of(name, nth).locator(".gptcore-explorer, .gptcore-live")
         explorer.wait_for(state="attached")
         explorer.scroll_into_view_if_needed()
         return ExplorerOnPage(self.page, explorer)

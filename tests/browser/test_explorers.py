@@ -222,10 +222,17 @@ def cut(explorer):
 
 
 def looks_back(explorer):
-    explorer.shows("Share of weight on the future: 0%")
-    explorer.choose("block 3")
-    explorer.choose("1")
-    explorer.shows("Head 1: the last token, ., gives its largest weight", "to ␣Anna (position 3)")
+    """As the lesson says: the first full stop, in block 3."""
+    explorer.shows("Block 0, head 0: ␣Anna (position 11)")
+    explorer.explorer.get_by_role("slider", name="token that looks").focus()
+    for _ in range(4):
+        explorer.page.keyboard.press("ArrowLeft")
+    explorer.explorer.get_by_role("group", name="block").locator("input:checked").focus()
+    explorer.page.keyboard.press("ArrowLeft")  # from the first one to the last
+    explorer.explorer.get_by_role("group", name="head").locator("input:checked").focus()
+    for head in (1, 2, 3):
+        explorer.page.keyboard.press("ArrowRight")
+        explorer.shows(f"Block 3, head {head}: . (position 7) gives its largest weight, 1.00, to ␣Anna (position 3)")
 
 
 EXPLORERS = [
@@ -243,7 +250,7 @@ EXPLORERS = [
     ("09_greedy_generation", "generation_explorer", generation),
     ("09_greedy_generation", "sampling_explorer", sampling),
     ("10_why_training_matters", "generation_explorer", trained),
-    ("10_why_training_matters", "attention_explorer", looks_back),
+    ("10_why_training_matters", "live_explorer", looks_back),
     ("11_gpt2_weights", "ablation_explorer", ablation),
     ("12_fast_generation", "size_explorer", size),
     ("13_what_it_learned", "time_machine_explorer", time_machine),
@@ -258,10 +265,10 @@ from gptcore import train
 from gptcore.viz.widgets.training import TrainingView
 view = TrainingView(30, look=lambda: ({"all": 1.5}, "Once <b>upon</b>"), num_looks=3)
 losses = train(torch.nn.Linear(1, 1), lambda: (torch.ones(1, 1),) * 2, 30, 0.1, torch.nn.MSELoss(), watch=view)"""
-# The page's explorer, by anywidget.
-LIVE = """from IPython.display import display
-from gptcore.pages.widget import live_explorer
-display(*map(live_explorer, ["story", "attention", "layer_norm"]))"""
+# Explorers of pages that no lesson shows, in one cell.
+LIVE = """from gptcore.pages.widget import live_explorer
+for name in ("story", "layer_norm"):
+    live_explorer(name)"""
 # Not ours: a slider of ipywidgets has a handle without a name for screen readers (its description stands beside it, and
 # the value beside it can be typed); JupyterLab lets wide text scroll in a box that the keyboard cannot enter; nbconvert
 # underlines no links.
@@ -276,7 +283,7 @@ def test_every_explorer_is_in_a_notebook_and_tested():
     from gptcore.viz import widgets
 
     tested = {name for _, name, _ in EXPLORERS}
-    assert sorted(tested) == widgets.__all__ and len(tested) >= 12
+    assert tested == {*widgets.__all__, "live_explorer"} and len(tested) >= 12
     shown = [(path.stem, name) for path in PATHS for _, name in cells_with_explorers(path)]
     assert shown == [(lesson, name) for lesson, name, _ in EXPLORERS]
 
@@ -284,7 +291,7 @@ def test_every_explorer_is_in_a_notebook_and_tested():
 def cells_with_explorers(path):
     """The index of each cell that shows an explorer, and the explorer's name."""
     for index, cell in enumerate(code_cells(path)):
-        if shown := re.search(r"widgets\.(\w+_explorer)\(", cell.source):
+        if shown := re.search(r"\b(\w+_explorer)\(", cell.source):
             yield index, shown[1]
 
 
@@ -329,7 +336,7 @@ HOSTILE = ("<script>window.hacked = 1</script><img src=x onerror='window.hacked 
 
 def nothing_typed_runs(explorer):
     """Type HTML that would run a program into every text box: it is shown as text, or refused."""
-    for box in explorer.explorer.locator(".widget-text input").all():
+    for box in explorer.explorer.locator(".widget-text input, input[type=text]").all():
         for text in (*HOSTILE, box.input_value()):
             before = explorer.explorer.text_content()
             box.fill(text)
@@ -359,11 +366,11 @@ def test_training_is_watched(explorers):
 
 
 def test_the_pages_explorers_live_in_a_notebook(explorers):
-    """With the kernel's help only at the beginning."""
+    """Several in one cell, with the kernel's help only at the beginning."""
     page = explorers.page
-    cell = page.locator(".jp-CodeCell").filter(has_text="live_explorer,")
+    cell = page.locator(".jp-CodeCell").filter(has_text="live_explorer(name)")
     cell.locator(".jp-OutputArea").first.scroll_into_view_if_needed()
-    story, attention, norm = (cell.locator(f"[data-alive={name}]") for name in ("story", "attention", "layer_norm"))
+    story, norm = (cell.locator(f"[data-alive={name}]") for name in ("story", "layer_norm"))
     says = "0 tokens written. Next: ␣met"
     expect(story.get_by_role("status")).to_contain_text(says)
     for number in ("1 token", "2 tokens"):
@@ -383,6 +390,7 @@ def test_the_pages_explorers_live_in_a_notebook(explorers):
     norm.locator("input:checked").focus()
     page.keyboard.press("ArrowLeft")  # from the first one to the last
     expect(norm.get_by_role("status")).to_contain_text("variance 0.22")
+    attention = explorers.explorer("live_explorer").explorer
     expect(attention.locator("input:checked")).to_have_count(2)  # the choices of each are its own
     assert serious_faults(page, ".gptcore-live") == []
 

@@ -12,6 +12,7 @@ from reading import FOLDER, PATHS, as_page, code_cells, defined_names, makes_a_c
 from traitlets.config import Config
 
 import gptcore
+from gptcore.pages.widget import WITHOUT_A_KERNEL
 from gptcore.viz.style import TEXTS
 from gptcore.viz.widgets.live import HOW_TO_MOVE_IT
 
@@ -162,10 +163,17 @@ def test_an_explorer_is_a_picture_and_a_sentence_for_readers_without_a_kernel(pa
     for cell in explorers:
         (output,) = (output for output in cell.outputs if "text/html" in output.get("data", {}))
         assert set(output.data) == {"text/html", "text/plain"}, "make outputs leaves the living widget out"
-        assert HOW_TO_MOVE_IT in output.data["text/html"]
+        assert how_to_move(cell) in output.data["text/html"]
+        if "live_explorer(" in cell.source:
+            assert "<img" in output.data["text/html"], "give it a picture: live_explorer(name, still)"
     page = as_page(path)
-    assert page.count(HOW_TO_MOVE_IT) == len(explorers)
+    for sentence, of_this_kind in Counter(map(how_to_move, explorers)).items():
+        assert page.count(sentence) == of_this_kind
     assert "No description has been provided for this image" not in page
+
+
+def how_to_move(cell):
+    return WITHOUT_A_KERNEL if "live_explorer(" in cell.source else HOW_TO_MOVE_IT
 
 
 def test_each_name_has_one_meaning():

@@ -24,8 +24,8 @@ from gptcore import (
     write_stories,
 )
 from gptcore.activations import ACTIVATIONS, with_slope
-from gptcore.pages import EXPLORERS, place, write_live
-from gptcore.pages.live import CURVES, FILM, GPT2, NOT_ALIVE, STORIES
+from gptcore.pages import EXPLORERS, live_file, place, widget, write_live
+from gptcore.pages.live import CURVES, FILM, GPT2, MODEL, NOT_ALIVE, STORIES
 from gptcore.tokenizer import END_OF_TEXT
 from gptcore.viz.widgets.tokens import visible
 
@@ -197,6 +197,21 @@ def test_the_files_are_the_same_each_time_and_say_what_they_are(folder, tmp_path
         weight = model.get_tensor("out_head.weight")
     assert weight.dtype == torch.int8 and weight.abs().amax(dim=1).eq(127).all()  # each row uses its whole range
     assert (tmp_path / IN_INT8).stat().st_size < 1.15e6
+
+
+def test_in_a_notebook_a_picture_stands_in_for_the_explorer_and_its_files_are_not_stored(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widget, "display", shown.append)
+    widget.live_explorer("attention", ("<p>a picture</p>", "what it shows"))
+    data, _ = shown.pop()._repr_mimebundle_()
+    assert data["text/html"] == f"<p>a picture</p><p><em>{widget.WITHOUT_A_KERNEL}</em></p>"
+    assert data["text/plain"] == "what it shows"
+    assert len(json.dumps(data)) < 1000 and len(live_file(MODEL)) > 500_000
+    widget.live_explorer("layer_norm")
+    data, _ = shown.pop()._repr_mimebundle_()
+    assert data["text/plain"] == widget.WITHOUT_A_KERNEL
+    with pytest.raises(ValueError, match="there is no explorer 'stroy'"):
+        widget.live_explorer("stroy")
 
 
 def test_a_place_names_its_explorer():

@@ -1,8 +1,10 @@
-"""Notebook 06: who looks at whom."""
+"""Notebooks 06 and 10: who looks at whom."""
 
+import numpy as np
 import torch
 
-from gptcore import MultiHeadAttention, get_story_tokenizer, run_with_trace, text_to_token_ids
+from gptcore import MultiHeadAttention, attention_weights, get_story_tokenizer, run_with_trace, text_to_token_ids
+from gptcore.trace import strongest_look
 from gptcore.viz import plots
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, drawable, own_random_numbers, switch, text_box
 from gptcore.viz.widgets.tokens import visible
@@ -12,6 +14,7 @@ MOST_STORY_TOKENS = 24  # with the one that begins a story
 _EMB_DIM, _HEADS, _VOCAB_SIZE = 64, 4, 50257
 _SHARPEN = 3.0  # untrained queries and keys hardly prefer anyone; three times larger, they show what the parts do
 _ROOM_FOR_NAMES = 52, 76  # points below and beside the squares: the tokens are written there
+_ROOM_BELOW_HEADS = 78
 
 
 def attention_explorer(text="the cat sat and it purred", trained=None):
@@ -103,3 +106,59 @@ def _draw_squares(figure, most_tokens):
                 columns[i].set(text=label, x=(i + 0.5) / len(names), fontsize=size)
 
     return show_weights
+
+
+def every_head(text, model):
+    """Where each head of a model that knows the stories looks from the last token of `text`: as HTML, and in words."""
+    tokenizer = get_story_tokenizer()
+    ids = text_to_token_ids("<|endoftext|>" + text, tokenizer)
+    weights = attention_weights(model, ids)[:, 0, :, -1]  # (n_layers, n_heads, num_tokens)
+    names = [visible(token_id, tokenizer) for token_id in ids[0].tolist()]
+    return HeadByHead(*weights.shape).reading(weights.flatten(0, 1), names, f"The text: {text}")
+
+
+class HeadByHead:
+    """A heat map of where the last token looks, with a row for each head, and its strongest look in words.
+
+    Shapes: weights (n_layers * n_heads, num_tokens), with a name for each token.
+    """
+
+    def __init__(self, n_layers, n_heads, most_tokens):
+        self._n_heads = n_heads
+        heads = [f"block {block}, head {head}" for block in range(n_layers) for head in range(n_heads)]
+        self._figure = LiveFigure("A row for each head: where it looks from the last token.", size=(7.2, 4.6))
+        axes = self._figure.axes
+        plots.heatmap(axes, np.eye(len(heads), most_tokens), row_names=heads, xlabel="looks at", ylabel="head",
+                      title="where the last token looks, head by head",
+                      colour_label="weight (each row sums to 1)")  # fmt: skip
+        (self._squares,) = axes.images
+        self._squares.set(clim=(0, 1), extent=(0, 1, len(heads) - 0.5, -0.5))
+        axes.set(xlim=(0, 1), xticks=[])
+        axes.xaxis.labelpad = _ROOM_BELOW_HEADS
+        below = {"ha": "right", "va": "top", "rotation": 50, "rotation_mode": "anchor", "fontsize": 8.5}
+        self._columns = [axes.text(0, len(heads) - 0.2, "", **below) for _ in range(most_tokens)]
+        self._figure.rarely_changes(self._columns)
+        self._names = None
+
+    def picture(self, weights, names):
+        """The picture as HTML."""
+        self._change(weights, names)
+        return self._figure.picture(self.words(weights, names))
+
+    def reading(self, weights, names, more):
+        """The picture with its words and `more` words below it, as HTML; and all of that in words."""
+        self._change(weights, names)
+        return self._figure.reading(f"{self.words(weights, names)} {more}")
+
+    def words(self, weights, names):
+        """The strongest look, but for those at the beginning of the text, where heads look that look for nothing."""
+        row, token = strongest_look(weights)
+        block, head = divmod(row, self._n_heads)
+        return f"The strongest look goes to {names[token]}: {weights[row, token]:.2f}, by head {head} of block {block}."
+
+    def _change(self, weights, names):
+        self._squares.set_data(weights.numpy())
+        if names != self._names:
+            self._names = names
+            for i, column in enumerate(self._columns):
+                column.set(text=drawable(names[i]) if i < len(names) else "", x=(i + 0.5) / len(names))

@@ -151,7 +151,7 @@ def _table_by_depth(model, ids, tokenizer, cells, caption):
         name = html.escape(visible(token_id, tokenizer))
         rows.append(f'<tr><th scope="row" style="text-align:left">{name}</th>{row}</tr>')
     table = f"<table><caption>{caption}</caption><tr>{head}</tr>{''.join(rows)}</table>"
-    return f'<div style="overflow-x:auto">{table}</div>'
+    return f'<div style="overflow-x:auto" tabindex="0">{table}</div>'  # so that keys can scroll it in a narrow window
 
 
 def _cell(text, chance):

@@ -2,18 +2,17 @@
 
 import html
 
-import numpy as np
 import torch
 
 from gptcore import get_story_tokenizer, story_film
 from gptcore.viz import plots
 from gptcore.viz.style import COLOURS, MARKERS
+from gptcore.viz.widgets.attention import HeadByHead
 from gptcore.viz.widgets.generation import likeliest
-from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, drawable, pick, side_by_side
+from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, pick, side_by_side
 from gptcore.viz.widgets.tokens import visible
 
 _FIRST_STEP = 2  # where step 0 stands on an axis that doubles
-_ROOM_FOR_NAMES = 78  # points below the squares: the tokens are written there
 
 
 def time_machine_explorer():
@@ -73,36 +72,13 @@ class _Looks:
         self._film, tokenizer = film, get_story_tokenizer()
         self._names = [[visible(tokenizer.encode(token, allowed_special="all")[0], tokenizer) for token in tokens]
                        for tokens in film.tokens]  # fmt: skip
-        self._n_layers, self._n_heads = film.attention(0, 0).shape[:2]
-        most = max(map(len, film.tokens))
-        heads = [f"block {b}, head {h}" for b in range(self._n_layers) for h in range(self._n_heads)]
-        self._figure = LiveFigure("A row for each head: where it looks from the last token.", size=(7.2, 4.6))
-        axes = self._figure.axes
-        plots.heatmap(axes, np.eye(len(heads), most), row_names=heads, title="where the last token looks, head by head",
-                      xlabel="looks at", ylabel="head", colour_label="weight (each row sums to 1)")  # fmt: skip
-        (self._squares,) = axes.images
-        self._squares.set(clim=(0, 1), extent=(0, 1, len(heads) - 0.5, -0.5))
-        axes.set(xlim=(0, 1), xticks=[])
-        axes.xaxis.labelpad = _ROOM_FOR_NAMES
-        below = {"ha": "right", "va": "top", "rotation": 50, "rotation_mode": "anchor", "fontsize": 8.5}
-        self._columns = [axes.text(0, len(heads) - 0.2, "", **below) for _ in range(most)]
-        self._figure.rarely_changes(self._columns)
-        self._prompt = None
+        self._heads = HeadByHead(*film.attention(0, 0).shape[:2], max(map(len, film.tokens)))
 
     def picture(self, moment, prompt):
-        self._squares.set_data(self._film.last_looks(prompt, moment).numpy())
-        if prompt != self._prompt:
-            self._prompt, names = prompt, self._names[prompt]
-            for i, column in enumerate(self._columns):
-                column.set(text=drawable(names[i]) if i < len(names) else "", x=(i + 0.5) / len(names))
-        return self._figure.picture(self.words(moment, prompt))
+        return self._heads.picture(self._film.last_looks(prompt, moment), self._names[prompt])
 
     def words(self, moment, prompt):
-        row, token = self._film.strongest_look(prompt, moment)
-        weight = self._film.last_looks(prompt, moment)[row, token]
-        block, head = divmod(row, self._n_heads)
-        name = self._names[prompt][token]
-        return f"The strongest look goes to {name}: {weight:.2f}, by head {head} of block {block}."
+        return self._heads.words(self._film.last_looks(prompt, moment), self._names[prompt])
 
 
 class _Map:
