@@ -5,6 +5,7 @@ import html
 import inspect
 import re
 import threading
+from functools import cache
 from itertools import pairwise
 
 import ipywidgets
@@ -30,38 +31,53 @@ def collect_only_what_is_new():
     gc.unfreeze()
 
 
-@pytest.fixture
-def model():
+@cache
+def small_model():
     torch.manual_seed(123)
     return gptcore.GPTModel(
         {**gptcore.GPT_CONFIG_124M, "context_length": 32, "emb_dim": 16, "n_heads": 2, "n_layers": 2}
     ).eval()
 
 
-@pytest.fixture
-def explore(model, capsys):
-    """Calls an explorer by its name, and gives the Explorer that it shows."""
+def show(name):
+    """Call an explorer by its name; return the Explorer that it shows."""
+    function = getattr(widgets, name)
+    arguments = [small_model()] if "model" in inspect.signature(function).parameters else []
+    if name == "cut_explorer":  # which asks what the model knows of the stories
+        arguments = [gptcore.GPTModel.from_pretrained("stories")]
+    assert function(*arguments) is None, "Out[] would keep it"
+    return next(reversed(live._shown.values()))
 
-    def show(name):
-        function = getattr(widgets, name)
-        arguments = [model] if "model" in inspect.signature(function).parameters else []
-        if name == "cut_explorer":  # which asks what the model knows of the stories
-            arguments = [gptcore.GPTModel.from_pretrained("stories")]
-        assert function(*arguments) is None, "Out[] would keep it"
-        return next(reversed(live._shown.values()))
 
-    yield show
+def close_all():
     for explorer in live._shown.values():
         explorer.close()
     live._shown.clear()
 
 
+@pytest.fixture
+def model():
+    return small_model()
+
+
+@pytest.fixture
+def explore():
+    """`show`; what it has shown is closed at the end."""
+    yield show
+    close_all()
+
+
+@pytest.fixture(scope="module", params=widgets.__all__)
+def explorer(request):
+    """Each explorer once, for all tests that leave it as it was."""
+    yield show(request.param)
+    close_all()
+
+
 every_explorer = pytest.mark.parametrize("name", widgets.__all__)
 
 
-@every_explorer
-def test_has_a_picture_for_readers_without_a_kernel(name, explore):
-    explorer = explore(name)
+def test_has_a_picture_for_readers_without_a_kernel(explorer):
     bundle = explorer._repr_mimebundle_()
     assert bundle["text/plain"] == explorer.words and len(explorer.words) > 40
     assert live.HOW_TO_MOVE_IT in bundle["text/html"]
@@ -80,11 +96,9 @@ ACTS_ONLY_WITH = {
 }
 
 
-@every_explorer
-def test_each_control_changes_what_is_drawn_and_back(name, explore):
-    explorer = explore(name)
+def test_each_control_changes_what_is_drawn_and_back(explorer):
     for control_name, control in explorer.controls.items():
-        others = ACTS_ONLY_WITH.get((name, control_name), {})
+        others = ACTS_ONLY_WITH.get((explorer.name, control_name), {})
         at_first = {each: explorer.controls[each].value for each in others}
         for each, value in others.items():
             explorer.controls[each].value = value
@@ -106,6 +120,23 @@ def another_value(control):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
         return values[values.index(control.value) - 1]
     return control.value + control.step if control.value < control.max else control.min
+
+
+def test_ten_moves_take_less_than_1_megabyte(explorer):
+    is_writer = explorer.name == "generation_explorer"
+    control = explorer.controls["written"] if is_writer else next(iter(explorer.controls.values()))
+    values = [control.value, another_value(control)]
+
+    def move(times):
+        for i in range(times):
+            control.value = values[(i + 1) % 2]
+        gc.collect()
+        return private_bytes(psutil.Process().memory_info())
+
+    levels = [move(8)]  # what matplotlib and PyTorch keep from the first time on does not count
+    levels += [move(10) for _ in range(3)]
+    growth = sorted(after - before for before, after in pairwise(levels))
+    assert growth[1] < 1 * MEGABYTE  # what is kept is kept each time; the system also gives and takes by itself
 
 
 def test_what_was_moved_last_is_shown_last_whatever_thread_moved_it():
@@ -135,8 +166,7 @@ def test_shown_again_it_closes_the_first_and_all_its_parts(name, explore):
     explore(name)
     gc.collect()
     widgets_open, figures = len(ipywidgets.widgets.widget._instances), count_figures()
-    for _ in range(2):
-        explore(name)
+    explore(name)
     gc.collect()
     assert len(ipywidgets.widgets.widget._instances) == widgets_open
     assert count_figures() == figures
@@ -147,25 +177,7 @@ def count_figures():
 
 
 @every_explorer
-def test_ten_moves_take_less_than_1_megabyte(name, explore):
-    explorer = explore(name)
-    control = explorer.controls["written"] if name == "generation_explorer" else next(iter(explorer.controls.values()))
-    values = [control.value, another_value(control)]
-
-    def move(times):
-        for i in range(times):
-            control.value = values[(i + 1) % 2]
-        gc.collect()
-        return private_bytes(psutil.Process().memory_info())
-
-    levels = [move(8)]  # what matplotlib and PyTorch keep from the first time on does not count
-    levels += [move(10) for _ in range(3)]
-    growth = sorted(after - before for before, after in pairwise(levels))
-    assert growth[1] < 1 * MEGABYTE  # what is kept is kept each time; the system also gives and takes by itself
-
-
-@every_explorer
-def test_leaves_the_notebooks_random_numbers_alone(name, explore):
+def test_leaves_the_notebooks_random_numbers_alone(name, model, explore):
     torch.manual_seed(7)
     explore(name)
     drawn = torch.rand(3)
