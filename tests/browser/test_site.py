@@ -274,12 +274,19 @@ def test_search_finds_a_word_of_a_lesson(reading, address):
     assert reading.locator('#search-results a[href*="10_why_training_matters"]').count() >= 1
 
 
-def test_a_lesson_on_paper_has_room_for_predictions_and_no_answers(reading, address):
+def test_a_lesson_on_paper_asks_first_and_answers_at_the_end(reading, address):
     reading.goto(f"{address}notebooks/02_layer_norm.html")
+    answers = reading.locator(".on-paper li")
+    assert not answers.first.is_visible()  # on a screen they stand where they are asked
     reading.emulate_media(media="print")
-    room = "node => parseFloat(getComputedStyle(node, '::after').height)"
+    room = """node => ["marginTop", "height"].map(side => parseFloat(getComputedStyle(node, "::after")[side]))
+                                           .reduce((a, b) => a + b)"""
     questions = reading.locator("blockquote.predict")
     assert questions.count() >= 5 and all(question.evaluate(room) > 60 for question in questions.all())
-    for hidden in (".tag_predict details", ".tag_check", ".sidebar-drawer", ".doors"):
-        assert not any(part.is_visible() for part in reading.locator(hidden).all()), hidden
+    hidden = (".answer", ".tag_predict details", ".tag_check", ".sidebar-drawer", ".doors")
+    for kind in hidden:
+        assert not any(part.is_visible() for part in reading.locator(kind).all()), kind
+    assert answers.count() == questions.count()
+    assert "That is worse than blind guessing." in answers.first.inner_text()
+    assert answers.first.bounding_box()["y"] > questions.last.bounding_box()["y"]
     assert reading.pdf(format="A4").count(b"/Type /Page\n") <= PAGES_ON_PAPER

@@ -5,7 +5,7 @@ Nothing is loaded from elsewhere: formulas become MathML, which browsers draw th
 
 import re
 
-from docutils.nodes import SkipNode, block_quote
+from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import gptcore
@@ -54,12 +54,12 @@ def setup(app):
 
 def inline(translator, node):
     translator.body.append(as_mathml(node.astext()))
-    raise SkipNode
+    raise nodes.SkipNode
 
 
 def block(translator, node):
     translator.body.append(f'<div class="formula">{as_mathml(node.astext(), as_block=True)}</div>')
-    raise SkipNode
+    raise nodes.SkipNode
 
 
 def as_mathml(formula, **options):
@@ -97,10 +97,38 @@ def prose(text):
 
 
 def mark_predictions(app, doctree):
-    """A prediction's question gets a class: on paper there is room below it to write."""
-    for quote in doctree.findall(block_quote):
-        if quote.astext().startswith("Predict."):
-            quote["classes"].append("predict")
+    """On paper a prediction's question has room below it, and what explains it stands with the others at the end."""
+    answers = nodes.enumerated_list()
+    for question in doctree.findall(is_question):
+        question["classes"].append("predict")
+        explained = what_explains(question)
+        nothing = [nodes.paragraph(text="Move it and see.")]
+        answers += nodes.list_item("", *([node.deepcopy() for node in explained] or nothing))
+        for node in explained:
+            node["classes"].append("answer")
+    if len(answers):
+        doctree += nodes.container("", nodes.rubric(text="Answers"), answers, classes=["on-paper"])
+
+
+def is_question(node):
+    return isinstance(node, nodes.block_quote) and node.astext().startswith("Predict.")
+
+
+def what_explains(question):
+    """What stands behind the cells that follow a question; a last paragraph that leads on to something stays."""
+    after = question.parent[question.parent.index(question) + 1 :]
+    while after and not is_cell(after[0]):
+        after = after[1:]
+    while after and is_cell(after[0]):
+        after = after[1:]
+    prose = nodes.paragraph | nodes.bullet_list | nodes.math_block
+    end = next((i for i, node in enumerate(after) if not isinstance(node, prose)), None)
+    leads_on = end is not None and end > 1 and not isinstance(after[end], nodes.section)
+    return after[: end - 1 if leads_on else end]
+
+
+def is_cell(node):
+    return isinstance(node, nodes.container) and "cell" in node["classes"]
 
 
 def finish_page(app, pagename, templatename, context, doctree):
