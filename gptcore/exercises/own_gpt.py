@@ -764,7 +764,10 @@ def compare_stories(model, own_generate):
 
 
 class Recorder(nn.Module):
-    """A model of ten tokens that writes down what it is given; after a token its next one has the highest score."""
+    """A model of ten tokens that writes down what it is given; after a token its next one has the highest score.
+
+    It is hardly higher than the others, so that nobody who draws tokens draws the right ones.
+    """
 
     def __init__(self):
         super().__init__()
@@ -772,7 +775,7 @@ class Recorder(nn.Module):
 
     def forward(self, in_idx):
         self.given.append(in_idx.clone())
-        return 3 * torch.eye(10)[(in_idx + 1) % 10] + 2 * torch.eye(10)[(in_idx + 4) % 10]
+        return 0.3 * torch.eye(10)[(in_idx + 1) % 10] + 0.2 * torch.eye(10)[(in_idx + 4) % 10]
 
 
 def try_generate(function):
