@@ -230,7 +230,7 @@ FORWARD_MISTAKES = {
     solved="Positions by place, and a norm that counts. Both faults left every shape as it was.",
     hints=[
         "One fault is before the blocks, the other after them. Ask of each line: is what it makes used?",
-        "Which token is the model to know the place of: the first, second, third *text*, or token?",
+        "What should `positions` count: the texts of the batch, or the tokens of a text?",
         "Calling `final_norm(x)` changes nothing: it gives a new tensor.",
         "`pos_emb(torch.arange(num_tokens, device=in_idx.device))` without unsqueeze, and `x = final_norm(x)`.",
     ],
