@@ -10,6 +10,7 @@ import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from gptcore import GPT_CONFIGS, GPTModel, count_parameters, generate, generate_text_simple, pretrained
 
@@ -169,6 +170,15 @@ def test_a_subclass_is_loaded_as_itself(whole):
         pass
 
     assert type(Mine.from_pretrained(whole)) is Mine
+
+
+@pytest.mark.parametrize("fill", [nn.init.ones_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_without_initial_values_each_function_still_returns_its_tensor(fill, by_name):
+    tensor = torch.full((2, 3), 7.0)
+    with pretrained.WithoutInitialValues():
+        assert (fill(tensor=tensor) if by_name else fill(tensor)) is tensor
+        assert nn.init.constant_(tensor, 1.0) is tensor
 
 
 def change_config(**changes):
