@@ -1,6 +1,6 @@
 """Take a part out of a GPT that works, and see what it was good for.
 
-Notebooks: 02_layer_norm to 08_gpt_model, 11_gpt2_weights.
+Notebooks: 02_layer_norm to 08_gpt_model, 11_gpt2_weights, 13_what_it_learned, 14_your_own_gpt.
 """
 
 from contextlib import ExitStack, contextmanager
