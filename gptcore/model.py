@@ -219,7 +219,8 @@ class GPTModel(nn.Module):
         as transformers writes them.
 
         Warns, before it takes them, of the time and memory of those larger than "gpt2".
-        Raises: ConnectionError without a network; ValueError, before anything is loaded, for what does not fit.
+        Raises: ConnectionError without a network; TypeError or ValueError, before anything is loaded, for what does
+        not fit.
         Notebook: 11_gpt2_weights.
         """
         cfg, is_tied, state_dict = read_checkpoint(source)

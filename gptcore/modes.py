@@ -1,6 +1,6 @@
 """Train mode and eval mode, for a while.
 
-Notebooks: 09_greedy_generation, 10_why_training_matters.
+Notebook: 09_greedy_generation.
 """
 
 from contextlib import contextmanager

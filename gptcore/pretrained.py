@@ -78,11 +78,14 @@ def read_checkpoint(source):
 
 
 class WithoutInitialValues(TorchFunctionMode):
-    """Inside, torch.nn.init gives tensors back as they are: on the meta device values take 2 s, 75 MB, for nothing."""
+    """Inside, torch.nn.init draws nothing: to draw values on the meta device takes 2 s and 75 MB, for no values.
+
+    Its functions give back the tensor as it is. Constants are filled in, for a mask may be made of them.
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
+        if getattr(func, "__module__", "") == "torch.nn.init" and func is not torch.nn.init.constant_:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
 
