@@ -139,7 +139,7 @@ def test_a_patch_needs_a_model_without_dropout():
 
 @pytest.mark.parametrize(("one", "other"), [((1, 4), (1, 5)), ((2, 4), (2, 4))])
 def test_a_patch_needs_two_texts_of_the_same_length(one, other):
-    with pytest.raises(ValueError, match=rf"same number of tokens.*\({one[0]}, {one[1]}\).*; choose words of as many"):
+    with pytest.raises(ValueError, match=rf"same number of tokens.*\({one[0]}, {one[1]}\).*; give one text at a time"):
         patch_everywhere(small_model(), torch.ones(one, dtype=torch.long), torch.ones(other, dtype=torch.long))
 
 
