@@ -37,7 +37,7 @@ class KVCache:
         self.num_tokens = 0
 
     def check_room(self, num_new, model):
-        """Raise ValueError unless so many new tokens fit in, and into the model's context, and the cache is its."""
+        """Raise ValueError unless the cache fits the model, and both have room for that many new tokens."""
         context_length = min(self.context_length, model.cfg["context_length"])
         if self.num_tokens + num_new > context_length:
             raise ValueError(

@@ -92,7 +92,7 @@ def patch_everywhere(model, in_idx, other_idx):
     if in_idx.shape != other_idx.shape or len(in_idx) != 1:
         raise ValueError(
             f"two single texts of the same number of tokens are needed, (1, num_tokens) each, got "
-            f"{tuple(in_idx.shape)} and {tuple(other_idx.shape)}; give one text at a time, and choose words of as many tokens"
+            f"{tuple(in_idx.shape)} and {tuple(other_idx.shape)}; give one text at a time, both with as many tokens"
         )
     check_no_dropout(model)
     (_, trace), (_, other) = run_with_trace(model, in_idx), run_with_trace(model, other_idx)
