@@ -1,10 +1,12 @@
 """Take a part out of a GPT that works, and see what it was good for.
 
-Notebooks: 02_layer_norm to 08_gpt_model, 11_gpt2_weights.
+Notebooks: 02_layer_norm to 08_gpt_model, 11_gpt2_weights, 13_what_it_learned, 14_your_own_gpt.
 """
 
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+
+from torch import nn
 
 
 @contextmanager
@@ -19,14 +21,27 @@ def replaced(model, parts, function):
 
     In the function, `part.forward(x)` is what the part itself would give.
 
-    Raises: ValueError when the model has no part of that name.
+    Raises: ValueError when the model has no part of that name, or only a list of parts, which never runs itself;
+    TypeError, when the model runs, for a function that returns nothing.
     """
-    found = [part for name, part in model.named_modules() if fnmatchcase(name, parts)]
+    running = {name: part for name, part in model.named_modules() if type(part).forward is not nn.Module.forward}
+    found = {name: part for name, part in running.items() if fnmatchcase(name, parts)}
     if not found:
-        names = ", ".join(name for name, _ in model.named_modules() if name and name.count(".") < 3)
+        for name, _ in model.named_modules():
+            if fnmatchcase(name, parts):
+                raise ValueError(
+                    f"the model's {name!r} is a list of parts, which never runs itself; name its parts, '{name}.*'"
+                )
+        names = ", ".join(name for name in running if name and name.count(".") < 3)
         raise ValueError(f"the model has no part named {parts!r}; its parts are {names}")
     with ExitStack() as hooks:
-        for part in found:
-            hook = part.register_forward_hook(lambda part, inputs, output: function(part, inputs[0]))
-            hooks.callback(hook.remove)
+        for name, part in found.items():
+
+            def replace(part, inputs, output, name=name):
+                replacement = function(part, inputs[0])
+                if replacement is None:  # PyTorch would take the part's own output
+                    raise TypeError(f"the function gave nothing for {name!r}; return a tensor such as part.forward(x)")
+                return replacement
+
+            hooks.callback(part.register_forward_hook(replace).remove)
         yield model

@@ -1,6 +1,6 @@
 """Parameters, bytes and floating-point operations, from the configuration alone: nothing is allocated.
 
-Notebooks: 01_config_and_shapes, 08_gpt_model.
+Notebooks: 01_config_and_shapes, 04_feed_forward, 08_gpt_model to 11_gpt2_weights.
 """
 
 import torch
@@ -15,7 +15,7 @@ def parameter_table(cfg, tied=False):
     """Return the number of parameters of each part of `GPTModel(cfg)`, in the model's order.
 
     `tied=True` counts a model after `tie_weights()`: its output head has no weights of its own.
-    Raises: ValueError for a configuration that cannot work.
+    Raises: TypeError or ValueError for a configuration that cannot work.
 
     >>> from gptcore import GPT_CONFIG_124M
     >>> parameter_table(GPT_CONFIG_124M)["feed-forward"]
@@ -40,7 +40,7 @@ def parameter_table(cfg, tied=False):
 def count_parameters(cfg, tied=False):
     """Return the number of parameters of `GPTModel(cfg)`, tied or not.
 
-    Raises: ValueError for a configuration that cannot work.
+    Raises: TypeError or ValueError for a configuration that cannot work.
 
     >>> from gptcore import GPT_CONFIG_124M
     >>> count_parameters(GPT_CONFIG_124M), count_parameters(GPT_CONFIG_124M, tied=True)
@@ -67,11 +67,7 @@ def memory_bytes(cfg, dtype=torch.float32, *, tied=False, batch_size=1, num_toke
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be a PyTorch type such as torch.float32 or torch.bfloat16, got {dtype!r}")
     check_count("batch_size", batch_size, least=1)
-    check_count("num_tokens", num_tokens, least=0)
-    if num_tokens > cfg["context_length"]:
-        raise ValueError(
-            f"num_tokens={num_tokens} is more than context_length={cfg['context_length']}; use fewer tokens"
-        )
+    _check_num_tokens(num_tokens, cfg, least=0)
     parameters = count_parameters(cfg, tied) * dtype.itemsize
     per_token = batch_size * num_tokens * dtype.itemsize
     logits = cfg["vocab_size"] * per_token
@@ -101,13 +97,21 @@ def forward_flops(cfg, num_tokens, batch_size=1):
     291.6
     """
     cfg = validate_config(cfg)
-    check_count("num_tokens", num_tokens, least=1)
+    _check_num_tokens(num_tokens, cfg, least=1)
     check_count("batch_size", batch_size, least=1)
     emb_dim = cfg["emb_dim"]
     linear_layers = (4 + 2 * FEED_FORWARD_EXPANSION) * emb_dim**2  # query, key, value, out_proj; feed-forward's two
     attention = 2 * num_tokens * emb_dim  # queries @ keys^T, then weights @ values
     per_token = cfg["n_layers"] * (linear_layers + attention) + cfg["vocab_size"] * emb_dim
     return FLOP_PER_MULTIPLY_ADD * batch_size * num_tokens * per_token
+
+
+def _check_num_tokens(num_tokens, cfg, least):
+    check_count("num_tokens", num_tokens, least)
+    if num_tokens > cfg["context_length"]:
+        raise ValueError(
+            f"num_tokens={num_tokens} is more than context_length={cfg['context_length']}; use fewer tokens"
+        )
 
 
 def _saved_per_token(cfg, num_tokens):

@@ -17,8 +17,11 @@ class KVCache:
     Hand the same cache to `model(new_ids, cache)` with only the new tokens each time. It has room for
     `context_length` tokens: `num_tokens` are in it.
 
+    It is for text that is read or written, under torch.no_grad(): with gradients recorded, memory grows with each
+    token, and backward() fails.
+
     Shapes: keys and values of each block (batch, n_heads, context_length, head_dim).
-    Raises: ValueError when the new tokens do not fit, or belong to another batch size or model.
+    Raises: ValueError when the new tokens do not fit, or belong to another batch size, model, dtype or device.
     Source: Shazeer 2019, "Fast Transformer Decoding", section 2.4. Notebook: 12_fast_generation.
     """
 
@@ -33,11 +36,24 @@ class KVCache:
         )
         self.num_tokens = 0
 
-    def check_room(self, num_new):
-        if self.num_tokens + num_new > self.context_length:
+    def check_room(self, num_new, model):
+        """Raise ValueError unless the cache fits the model, and both have room for that many new tokens."""
+        context_length = min(self.context_length, model.cfg["context_length"])
+        if self.num_tokens + num_new > context_length:
             raise ValueError(
                 f"{num_new} new tokens do not fit: the cache holds {self.num_tokens} of "
-                f"context_length={self.context_length}; start a new KVCache with the last tokens of the text"
+                f"context_length={context_length}; start a new KVCache with the last tokens of the text"
+            )
+        if len(self.keys) != model.cfg["n_layers"]:
+            more_or_fewer = "more" if len(self.keys) < model.cfg["n_layers"] else "fewer"
+            raise ValueError(
+                f"the cache is for {len(self.keys)} blocks, the model has {more_or_fewer}: make it with the model's cfg"
+            )
+        keys, weight = self.keys[0], model.tok_emb.weight
+        if keys.dtype != weight.dtype or keys.device != weight.device:
+            raise ValueError(
+                f"the cache is {keys.dtype} on {keys.device}, the model {weight.dtype} on {weight.device}; make it "
+                f"with KVCache(model.cfg, batch_size, dtype={weight.dtype}, device={str(weight.device)!r})"
             )
 
     def memory_of(self, block_index):
@@ -45,10 +61,6 @@ class KVCache:
 
         The new tokens count as seen when the model adds them to `num_tokens`, after its last block.
         """
-        if block_index >= len(self.keys):
-            raise ValueError(
-                f"the cache is for {len(self.keys)} blocks, the model has more: make it with the model's cfg"
-            )
         return partial(self._remember, self.keys[block_index], self.values[block_index])
 
     def _remember(self, all_keys, all_values, keys, values):

@@ -2,7 +2,7 @@
 
 import torch
 
-from gptcore.config import is_whole_number
+from gptcore.config import is_number, is_whole_number
 
 
 def check_features(x, num_features=None):
@@ -18,15 +18,32 @@ def check_features(x, num_features=None):
         )
 
 
+def check_whole_numbers(token_ids):
+    """Raise TypeError unless `token_ids` is a tensor of whole numbers, of any shape."""
+    if not isinstance(token_ids, torch.Tensor):
+        raise TypeError(
+            f"token ids must be a tensor, got {type(token_ids).__name__}; pass torch.tensor(ids), or "
+            f"text_to_token_ids(text) for a text"
+        )
+    if token_ids.dtype not in (torch.int64, torch.int32):
+        raise TypeError(
+            f"token ids must be torch.int64 or torch.int32, got {token_ids.dtype}; convert them with .long()"
+        )
+
+
+def check_row(token_ids):
+    """Raise TypeError or ValueError unless `token_ids` is one row of whole numbers, (num_tokens,)."""
+    check_whole_numbers(token_ids)
+    if token_ids.ndim != 1:
+        raise ValueError(f"one row of token ids is needed, got shape {tuple(token_ids.shape)}: pass ids[0]")
+
+
 def check_token_ids(in_idx, vocab_size=None, context_length=None):
     """Raise TypeError or ValueError unless `in_idx` is (batch, num_tokens) whole numbers that the model knows.
 
     A limit that is None is not checked.
     """
-    if not isinstance(in_idx, torch.Tensor):
-        raise TypeError(f"token ids must be a tensor, got {type(in_idx).__name__}; use text_to_token_ids(text)")
-    if in_idx.dtype not in (torch.int64, torch.int32):
-        raise TypeError(f"token ids must be whole numbers (torch.int64), got {in_idx.dtype}; convert them with .long()")
+    check_whole_numbers(in_idx)
     if in_idx.ndim != 2:
         raise ValueError(
             f"token ids must have shape (batch, num_tokens), got {tuple(in_idx.shape)}; "
@@ -55,6 +72,19 @@ def check_count(name, value, least):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def check_number(name, value, example):
+    """Raise TypeError unless `value` is a number, such as `example`; a tensor of one number is one, too."""
+    is_one = isinstance(value, torch.Tensor) and value.ndim == 0
+    if not (is_one or is_number(value)):
+        raise TypeError(f"{name} must be a number such as {example}, got {value!r}")
+
+
+def check_no_dropout(model):
+    """Raise ValueError for a model in train mode."""
+    if model.training:
+        raise ValueError("the model is in train mode, where dropout changes each run; call model.eval() first")
 
 
 def check_not_nan(logits):

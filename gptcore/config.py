@@ -33,7 +33,7 @@ _COUNTS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers")
 
 
 def validate_config(cfg):
-    """Return a checked copy of the configuration `cfg`.
+    """Return a checked copy of the configuration `cfg`, its numbers as Python's own.
 
     Raises: TypeError when `cfg` is not a dictionary; one ValueError that lists every problem:
     missing or unknown keys, wrong types, values out of range, `emb_dim` not divisible by `n_heads`.
@@ -56,7 +56,7 @@ def validate_config(cfg):
         for key in _COUNTS
         if key in cfg and not _is_count(cfg[key])
     ]
-    if "drop_rate" in cfg and not (_is_number(cfg["drop_rate"]) and 0 <= cfg["drop_rate"] < 1):
+    if "drop_rate" in cfg and not (is_number(cfg["drop_rate"]) and 0 <= cfg["drop_rate"] < 1):
         problems.append(f"drop_rate={cfg['drop_rate']!r} must be a number from 0 up to, not including, 1")
     if "qkv_bias" in cfg and not isinstance(cfg["qkv_bias"], bool):
         problems.append(f"qkv_bias={cfg['qkv_bias']!r} must be True or False")
@@ -67,7 +67,8 @@ def validate_config(cfg):
         problems.append(f"emb_dim={emb_dim} is not divisible by n_heads={n_heads}; try {fits}")
     if problems:
         raise ValueError("this configuration cannot work:\n- " + "\n- ".join(problems))
-    return dict(cfg)
+    numbers = {key: int(cfg[key]) for key in _COUNTS} | {"drop_rate": float(cfg["drop_rate"])}  # numpy's, for example
+    return {**cfg, **numbers}
 
 
 def is_whole_number(value):
@@ -79,5 +80,6 @@ def _is_count(value):
     return is_whole_number(value) and value >= 1
 
 
-def _is_number(value):
+def is_number(value):
+    """True for 3, 0.5 and numpy's numbers, False for True and "3"."""
     return isinstance(value, Real) and not isinstance(value, bool)

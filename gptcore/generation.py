@@ -8,7 +8,7 @@ import math
 import torch
 
 from gptcore.cache import KVCache
-from gptcore.checks import check_count, check_not_nan, check_token_ids
+from gptcore.checks import check_count, check_not_nan, check_number, check_token_ids
 
 SMALLEST_TEMPERATURE = 1e-30  # in float32 a far smaller one would be 0
 
@@ -53,9 +53,10 @@ def stream(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=No
     """Return an iterator over the new tokens, (batch, 1) each, so that text can be shown while it is written.
 
     Temperature 0 is greedy; above 0, the next token is drawn from softmax(logits / temperature) of the
-    `top_k` highest scores (None: of all), with torch's random numbers. A row that wrote `eos_id` goes on
-    with `eos_id`; when every row did, the stream ends. The cache saves time and changes no token. It serves
-    until the context is full: then the window slides, all positions change, and each step computes anew.
+    `top_k` highest scores (None: of all) and those that equal the lowest of them, with torch's random numbers.
+    A row that wrote `eos_id` goes on with `eos_id`; when every row did, the stream ends. The cache saves time
+    and changes no token. It serves until the context is full: then the window slides, all positions change, and
+    each step computes anew.
 
     Shapes: idx (batch, num_tokens) -> (batch, 1), at most max_new_tokens times.
     Raises: TypeError or ValueError, at once, for ids or settings that cannot work; later when logits are NaN.
@@ -64,12 +65,18 @@ def stream(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=No
     vocab_size = model.cfg["vocab_size"]
     check_token_ids(idx, vocab_size)
     check_count("max_new_tokens", max_new_tokens, least=0)
+    check_number("temperature", temperature, example="0.8")
     if not 0 <= temperature < math.inf:
         raise ValueError(f"temperature must be 0 (greedy) or a positive number such as 0.8, got {temperature}")
     if top_k is not None:
         check_count("top_k", top_k, least=1)
     if eos_id is not None:
         check_count("eos_id", eos_id, least=0)
+        if eos_id >= vocab_size:
+            raise ValueError(
+                f"eos_id={eos_id} would never come: the model's ids are 0 to {vocab_size - 1} "
+                f"(vocab_size={vocab_size}); take the eot_token of the model's own tokenizer"
+            )
     return _steps(model, idx, max_new_tokens, temperature, top_k, eos_id, use_cache)
 
 

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gptcore.checks import check_count, check_features, check_token_ids
+from gptcore.checks import check_count, check_features, check_number, check_token_ids
 from gptcore.config import FEED_FORWARD_EXPANSION, validate_config
 from gptcore.linear import Linear  # nn.Linear, quicker for a few tokens: notebook 12
 from gptcore.pretrained import WithoutInitialValues, read_checkpoint
@@ -63,7 +63,7 @@ class GELU(nn.Module):
         0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))
 
     Shapes: any -> the same, number by number.
-    Raises: TypeError when the input is not floating point.
+    Raises: TypeError when the input is not a floating-point tensor.
     Source: Hendrycks and Gimpel 2016, "Gaussian Error Linear Units", section 2. Notebook: 03_activations.
     """
 
@@ -102,22 +102,25 @@ class MultiHeadAttention(nn.Module):
         softmax(queries @ keys^T / sqrt(head_dim), the future masked out) @ values, for each head
 
     Shapes: (batch, num_tokens, d_in) -> (batch, num_tokens, d_out), num_tokens at most context_length.
-    Raises: ValueError when num_heads does not divide d_out, or the input is too long or too narrow.
+    Raises: ValueError when num_heads does not divide d_out, or the input is too long or too narrow; TypeError for
+    sizes that are not whole numbers, or an input that is not floating point.
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2. Notebook: 06_causal_attention.
     """
 
     def __init__(self, d_in, d_out, context_length, dropout, num_heads, qkv_bias=False):
         super().__init__()
         check_count("d_in", d_in, least=1)
+        check_count("d_out", d_out, least=1)
         check_count("context_length", context_length, least=1)
         check_count("num_heads", num_heads, least=1)
+        check_number("dropout", dropout, example="0.1")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout} must be from 0 up to, not including, 1")
         if d_out % num_heads:
             raise ValueError(f"d_out={d_out} cannot be split into num_heads={num_heads} equal parts; change one")
         self.d_in = d_in
         self.context_length = context_length
-        self.dropout = dropout
+        self.dropout = float(dropout)
         self.num_heads = num_heads
         self.W_query = Linear(d_in, d_out, bias=qkv_bias)
         self.W_key = Linear(d_in, d_out, bias=qkv_bias)
@@ -216,7 +219,8 @@ class GPTModel(nn.Module):
         as transformers writes them.
 
         Warns, before it takes them, of the time and memory of those larger than "gpt2".
-        Raises: ConnectionError without a network; ValueError, before anything is loaded, for what does not fit.
+        Raises: ConnectionError without a network; TypeError or ValueError, before anything is loaded, for what does
+        not fit.
         Notebook: 11_gpt2_weights.
         """
         cfg, is_tied, state_dict = read_checkpoint(source)
@@ -233,7 +237,7 @@ class GPTModel(nn.Module):
         check_token_ids(in_idx, self.cfg["vocab_size"], self.cfg["context_length"])
         start, num_new = 0, in_idx.shape[1]
         if cache is not None:
-            cache.check_room(num_new)
+            cache.check_room(num_new, self)
             start = cache.num_tokens
         positions = torch.arange(start, start + num_new, device=in_idx.device)
         x = self.tok_emb(in_idx) + self.pos_emb(positions)  # (batch, num_tokens, emb_dim)

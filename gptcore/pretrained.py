@@ -10,6 +10,7 @@ Notebook: 11_gpt2_weights.
 
 import contextlib
 import errno
+import http.client
 import json
 import os
 import urllib.error
@@ -77,14 +78,22 @@ def read_checkpoint(source):
 
 
 class WithoutInitialValues(TorchFunctionMode):
-    """Inside, torch.nn.init does nothing: to draw values on the meta device takes 2 s and 75 MB, for no values."""
+    """Inside, torch.nn.init draws nothing: to draw values on the meta device takes 2 s and 75 MB, for no values.
+
+    Its functions give back the tensor as it is. Constants are filled in, for a mask may be made of them.
+    """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return None if getattr(func, "__module__", "") == "torch.nn.init" else func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" and func is not torch.nn.init.constant_:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def find_checkpoint(source):
     """Return the folder that holds config.json and model.safetensors, fetched from the hub if need be."""
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f'source must be a name such as "gpt2", or the path of a folder, got {source!r}')
     if source == "stories":
         return STORY_MODEL
     if source in HUB_MODELS:
@@ -130,7 +139,7 @@ def _fetch(name):
         _reach(constants.ENDPOINT)
         _warn_of_size(name, is_fetched=False)
         return Path(files()[0]).parent
-    except (OSError, *failures) as error:
+    except (OSError, http.client.HTTPException, *failures) as error:
         raise ConnectionError(
             f"{name!r} is not on this machine and could not be fetched ({_reason(error)}); with a network it is "
             f'fetched once and kept. "stories", the small model that ships with gptcore, needs none.'
@@ -154,7 +163,8 @@ def _warn_of_size(name, is_fetched):
         words += f"; this machine has {memory:.1f} GB, so it would read the disk again for every token"
     smaller = [*GIGABYTES][: [*GIGABYTES].index(name)]
     instead = next((other for other in reversed(smaller) if GIGABYTES[other][1] <= memory), "gpt2")
-    warnings.warn(f'{words}. Smaller: GPTModel.from_pretrained("{instead}").', stacklevel=2)
+    # The level is that of whoever called from_pretrained: read_checkpoint, find_checkpoint and _fetch lie between.
+    warnings.warn(f'{words}. Smaller: GPTModel.from_pretrained("{instead}").', stacklevel=6)
 
 
 def _memory_of_machine():
@@ -178,7 +188,10 @@ def _reach(address):
 def _reason(error):
     if getattr(error, "errno", None) == errno.ENOSPC:
         return "the disk is full: make room, or set HF_HOME to a folder on another one"
-    return str(getattr(error, "reason", error)).splitlines()[0] or type(error).__name__
+    lines = str(getattr(error, "reason", error)).splitlines() or [""]
+    if isinstance(error, http.client.HTTPException):
+        return f"{type(error).__name__}: {lines[0]}"  # a bad status line is itself all the text
+    return lines[0] or type(error).__name__  # a TimeoutError, for one, may have no text
 
 
 def read_config(path):
@@ -332,24 +345,32 @@ def our_names(tensors, cfg):
 def save_checkpoint(model, folder):
     """Write `model` as transformers would: config.json and model.safetensors, for `from_pretrained` here and there.
 
-    Raises: ValueError for a model without qkv_bias, which the format does not know; OSError when the disk is full.
+    The weights keep their dtype.
+    Raises: ValueError for a model without qkv_bias, which the format does not know, or with a dtype that
+    `from_pretrained` does not take; OSError when the disk is full.
     """
     cfg = model.cfg
     if not cfg["qkv_bias"]:
         raise ValueError("GPT-2's checkpoints have query, key and value biases; build the model with qkv_bias=True")
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    if len(dtypes) > 1 or not dtypes <= set(FLOAT_TYPES):
+        found = ", ".join(sorted(str(dtype) for dtype in dtypes))
+        raise ValueError(
+            f"the model's weights are {found}; one of float32, float16 and bfloat16 is needed for all: "
+            f"model.float() makes it float32"
+        )
     is_tied = model.out_head.weight is model.tok_emb.weight
     settings = {theirs: cfg[ours] for ours, theirs in NUMBER_OF.items()} | NEEDED_SETTINGS
     settings |= {"architectures": ["GPT2LMHeadModel"], "tie_word_embeddings": is_tied}
     settings |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), cfg["drop_rate"])
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = {name: folder / f"{name}.unfinished" for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    unfinished = {name: folder / f"{name}.unfinished" for name in (WEIGHTS_FILE, CONFIG_FILE)}
     try:
         text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
         unfinished[CONFIG_FILE].write_text(text, encoding="utf-8")
         save_file(_their_tensors(model, is_tied), unfinished[WEIGHTS_FILE], metadata={"format": "pt"})
-        for name, path in unfinished.items():
-            path.replace(folder / name)
+        _put_in_place(unfinished, folder)
     except (OSError, SafetensorError) as error:
         raise OSError(f"{folder} could not be written ({error}); what was there before is still there") from None
     finally:
@@ -357,8 +378,27 @@ def save_checkpoint(model, folder):
             path.unlink(missing_ok=True)
 
 
+def _put_in_place(files, folder):
+    """Move each file, {name: path}, to its name in the folder: all of them, or none and what was there is back."""
+    kept = []
+    with contextlib.ExitStack() as back:
+        for name, path in files.items():
+            place, before = folder / name, folder / f"{name}.before"
+            if place.exists():
+                kept.append(place.replace(before))
+                back.callback(before.replace, place)
+            else:
+                back.callback(place.unlink, missing_ok=True)
+            path.replace(place)
+        back.pop_all()
+    for path in kept:
+        with contextlib.suppress(OSError):  # in use, on Windows: the new files are in place nevertheless
+            path.unlink()
+
+
 def _their_tensors(model, is_tied):
-    theirs = {name: torch.empty(shape) for name, shape in their_shapes(model.cfg).items()}
+    dtype = model.tok_emb.weight.dtype
+    theirs = {name: torch.empty(shape, dtype=dtype) for name, shape in their_shapes(model.cfg).items()}
     with torch.no_grad():  # fill the views that `our_names` makes of them
         for name, view in our_names(theirs, model.cfg).items():
             view.copy_(model.get_parameter(name))

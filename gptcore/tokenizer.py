@@ -37,21 +37,37 @@ def text_to_token_ids(text, tokenizer=None):
     """Return `text` as token ids with a batch axis of 1; "<|endoftext|>" becomes its one special id.
 
     Shapes: text -> (1, num_tokens).
-    Raises: TypeError when `text` is not a string, ValueError when it is empty.
+    Raises: TypeError when `text` is not a string, ValueError when it is empty, or as `encode`.
 
     >>> text_to_token_ids("Hello, I am")
     tensor([[15496,    11,   314,   716]])
     """
+    ids = encode(text, tokenizer or get_tokenizer())
+    if not ids:
+        raise ValueError('text is empty; the model needs at least one token, for example "Hello"')
+    return torch.tensor([ids])
+
+
+def encode(text, tokenizer):
+    """Return `text` as a list of the tokenizer's ids; "<|endoftext|>" becomes its one special id.
+
+    Raises: TypeError when `text` is not a string, ValueError when a million spaces in a row are too many for tiktoken.
+    """
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {type(text).__name__}")
-    if not text:
-        raise ValueError('text is empty; the model needs at least one token, for example "Hello"')
-    tokenizer = tokenizer or get_tokenizer()
-    return torch.tensor([tokenizer.encode(text, allowed_special={END_OF_TEXT})])
+    try:
+        return tokenizer.encode(text, allowed_special={END_OF_TEXT})
+    except ValueError as error:
+        if "Regex error" not in str(error):
+            raise  # what a special token of another tokenizer is told
+        raise ValueError(
+            f"the text has {len(text):,} characters, and more white space in a row than tiktoken can split, about a "
+            f"million; split the text, and encode its parts"
+        ) from None
 
 
 def token_ids_to_text(token_ids, tokenizer=None):
-    """Return the text of one row of token ids, the way back from `text_to_token_ids`.
+    """Return the text of one row of token ids, the way back from `text_to_token_ids`; of no ids, "".
 
     Shapes: (1, num_tokens) or (num_tokens,) -> text.
     Raises: TypeError or ValueError for ids that are not whole numbers, out of range, or of several rows.
@@ -62,6 +78,8 @@ def token_ids_to_text(token_ids, tokenizer=None):
     tokenizer = tokenizer or get_tokenizer()
     if isinstance(token_ids, torch.Tensor) and token_ids.ndim == 1:
         token_ids = token_ids.unsqueeze(0)
+    if isinstance(token_ids, torch.Tensor) and token_ids.shape == (1, 0):
+        return ""
     check_token_ids(token_ids, vocab_size=tokenizer.n_vocab)
     if len(token_ids) != 1:
         raise ValueError(f"expected one row of token ids, got {len(token_ids)}; pass them one by one: token_ids[0]")

@@ -7,14 +7,16 @@ from contextlib import ExitStack
 
 import torch
 
+from gptcore.checks import check_no_dropout, check_token_ids
+
 
 def run_with_trace(model, in_idx, cache=None):
     """Return the model's logits, and what each of its parts gave: a dictionary by the parts' names.
 
     The names are those of `model.named_modules()`. `trace["drop_emb"]` is the stream as it enters the first block,
-    `trace["trf_blocks.0"]` the stream behind that block, `trace["trf_blocks.0.att"]` what its attention added. The
-    logits are those of `model(in_idx, cache)` in eval mode, to the last bit: all parts run as ever, and are only
-    listened to.
+    `trace["trf_blocks.0"]` the stream behind that block, `trace["trf_blocks.0.att"]` what its attention added. Of a
+    block's `drop_shortcut`, which runs twice, it has what came the second time. All parts run as ever, and are only
+    listened to: the logits are those of `model(in_idx, cache)`, to the last bit unless dropout is on.
 
     Shapes: in_idx (batch, num_tokens) -> logits (batch, num_tokens, vocab_size); the stream and what is added to it
     (batch, num_tokens, emb_dim).
@@ -43,8 +45,9 @@ def attention_weights(model, in_idx):
 
     Shapes: in_idx (batch, num_tokens) -> (n_layers, batch, n_heads, num_tokens, num_tokens): the row looks, the column
     is looked at.
-    Raises: as the model. Notebook: 13_what_it_learned.
+    Raises: ValueError for a model in train mode; and as the model. Notebook: 13_what_it_learned.
     """
+    check_no_dropout(model)
     _, trace = run_with_trace(model, in_idx)
     weights = []
     for i, block in enumerate(model.trf_blocks):
@@ -84,13 +87,14 @@ def patch_everywhere(model, in_idx, other_idx):
     where dropout would change each run; and as the model.
     Notebook: 13_what_it_learned.
     """
+    check_token_ids(in_idx)
+    check_token_ids(other_idx)
     if in_idx.shape != other_idx.shape or len(in_idx) != 1:
         raise ValueError(
             f"two single texts of the same number of tokens are needed, (1, num_tokens) each, got "
-            f"{tuple(in_idx.shape)} and {tuple(other_idx.shape)}"
+            f"{tuple(in_idx.shape)} and {tuple(other_idx.shape)}; give one text at a time, both with as many tokens"
         )
-    if model.training:
-        raise ValueError("the model is in train mode, where dropout changes each run; call model.eval() first")
+    check_no_dropout(model)
     (_, trace), (_, other) = run_with_trace(model, in_idx), run_with_trace(model, other_idx)
     places = torch.arange(in_idx.shape[1], device=in_idx.device)
     chances = []

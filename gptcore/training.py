@@ -1,6 +1,7 @@
 """The one training loop, used by every notebook that trains.
 
-Notebooks: 02_layer_norm to 05_shortcut_connections, 07_transformer_block, 10_why_training_matters.
+Notebooks: 02_layer_norm to 05_shortcut_connections, 07_transformer_block to 11_gpt2_weights, 13_what_it_learned,
+14_your_own_gpt.
 """
 
 import math
@@ -9,7 +10,8 @@ import os
 import torch
 from torch.nn import functional as F
 
-from gptcore.checks import check_count
+from gptcore.checks import check_count, check_number, check_row, check_whole_numbers
+from gptcore.modes import in_mode
 
 BATCH_SIZE = 32  # keeps the logits of a large vocabulary small
 
@@ -18,14 +20,15 @@ def next_token_loss(logits, targets):
     """Return the mean cross-entropy, in nats, of the tokens that really come next.
 
     Shapes: logits (batch, num_tokens, vocab_size), targets (batch, num_tokens) -> one number.
-    Raises: ValueError when the shapes do not belong together.
+    Raises: ValueError when the shapes do not belong together; TypeError for targets that are not whole numbers.
     """
+    check_whole_numbers(targets)
     if logits.shape[:-1] != targets.shape:
         raise ValueError(
             f"logits {tuple(logits.shape)} need targets of shape {tuple(logits.shape[:-1])}, "
             f"got {tuple(targets.shape)}; targets are the inputs moved one token on"
         )
-    return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten().long())
 
 
 def token_batches(token_ids, context_length, batch_size, seed=123):
@@ -34,8 +37,12 @@ def token_batches(token_ids, context_length, batch_size, seed=123):
     Each draw takes `batch_size` pieces that begin anywhere; the targets are the inputs moved one token on.
 
     Shapes: token_ids (num_tokens,) -> inputs and targets (batch_size, context_length).
-    Raises: ValueError when there are fewer than context_length + 1 ids.
+    Raises: TypeError or ValueError for what is not one row of ids, or for counts that cannot work; ValueError when
+    there are fewer than context_length + 1 ids.
     """
+    check_row(token_ids)
+    check_count("context_length", context_length, least=1)
+    check_count("batch_size", batch_size, least=1)
     if len(token_ids) <= context_length:
         raise ValueError(
             f"{len(token_ids)} token ids cannot fill a piece of context_length={context_length} and its targets; "
@@ -57,8 +64,11 @@ def mean_loss(model, token_ids, context_length):
     """Return the mean loss, in nats per token, over one row of token ids cut into pieces; in eval mode.
 
     Shapes: token_ids (num_tokens,) -> one number; the last, shorter piece is left out.
-    Raises: ValueError when there are fewer than context_length + 1 ids.
+    Raises: TypeError or ValueError for what is not one row of ids, or a context_length that cannot work; ValueError
+    when there are fewer than context_length + 1 ids.
     """
+    check_row(token_ids)
+    check_count("context_length", context_length, least=1)
     num_pieces = (len(token_ids) - 1) // context_length
     if num_pieces == 0:
         raise ValueError(
@@ -66,15 +76,11 @@ def mean_loss(model, token_ids, context_length):
         )
     inputs = token_ids[: num_pieces * context_length].view(num_pieces, context_length)
     targets = token_ids[1 : num_pieces * context_length + 1].view(num_pieces, context_length)
-    was_training = model.training
-    model.eval()
-    try:
+    with in_mode(model, training=False):
         losses = [
             next_token_loss(model(batch), batch_targets).item() * len(batch)
             for batch, batch_targets in zip(inputs.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
         ]
-    finally:
-        model.train(was_training)
     return sum(losses) / num_pieces
 
 
@@ -83,13 +89,14 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
 
     `sample_batch()` returns the next (inputs, targets); the loss is `loss_fn(model(inputs), targets)`.
     A progress bar shows while it runs; `watch(losses)`, when given, is called after each step.
-    The model's train/eval mode is put back at the end.
+    Each part's train/eval mode is put back at the end.
 
     Raises: TypeError or ValueError for counts or a learning rate that cannot work, or when the loss
     stops being a finite number.
     Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
     """
     check_count("num_steps", num_steps, least=1)
+    check_number("lr (learning rate)", lr, example="1e-3")
     if not 0 < lr < math.inf:
         raise ValueError(f"lr (learning rate) must be a positive number such as 1e-3, got {lr}")
     # Here and not above: in a notebook tqdm brings ipywidgets, which `import gptcore` does without.
@@ -99,10 +106,8 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)  # all parameters in one operation
-    was_training = model.training
-    model.train()
     losses = []
-    try:
+    with in_mode(model, training=True):
         for step in trange(num_steps, desc="Training", leave=False, disable=hidden):
             inputs, targets = sample_batch()
             loss = loss_fn(model(inputs), targets)
@@ -114,6 +119,4 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
             losses.append(loss.item())
             if watch is not None:
                 watch(losses)
-    finally:
-        model.train(was_training)
     return losses

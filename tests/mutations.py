@@ -286,8 +286,8 @@ FAULTS = {
     "test_training.py::test_trains_in_train_mode_and_puts_the_mode_back": {
         "trained in eval mode": (
             "training",
-            "    model.train()\n",
-            "    model.eval()\n",
+            "training=True",
+            "training=False",
         ),
     },
     "test_accounting.py::test_the_four_sizes": {

@@ -46,6 +46,21 @@ def test_an_unknown_part_is_refused_with_the_names_there_are(model):
             pass
 
 
+def test_a_list_of_parts_which_never_runs_is_refused_and_not_among_the_names(model):
+    with pytest.raises(ValueError, match=r"'trf_blocks' is a list .* never runs.* name its parts, 'trf_blocks\.\*'"):
+        with replaced(model, "trf_blocks", lambda blocks, x: 0 * x):
+            pass
+    with pytest.raises(ValueError, match=r"parts are tok_emb, pos_emb, drop_emb, trf_blocks\.0, "):
+        with replaced(model, "blocks", lambda blocks, x: 0 * x):
+            pass
+
+
+def test_a_function_that_returns_nothing_is_refused_with_the_parts_name(model):
+    with pytest.raises(TypeError, match=r"nothing for 'trf_blocks\.1\.ff'; return a tensor such as part\.forward\(x\)"):
+        with replaced(model, "*.1.ff", lambda ff, x: None):
+            model(torch.arange(6)[None])
+
+
 def test_the_trained_model_knows_the_stories_and_needs_its_parts(model):
     assert 0.35 < story_loss(model) < 0.45
     assert tell_story(model, max_new_tokens=12).startswith("The fox and a brave dog were in the forest.")

@@ -150,6 +150,7 @@ def test_counting_the_largest_model_allocates_nothing():
         (lambda: memory_bytes(GPT_CONFIG_124M, num_tokens=1025), ValueError, ["1025", "context_length=1024"]),
         (lambda: memory_bytes(GPT_CONFIG_124M, batch_size=0), ValueError, ["batch_size", "at least 1"]),
         (lambda: memory_bytes(GPT_CONFIG_124M, num_tokens=-1), ValueError, ["num_tokens", "-1"]),
+        (lambda: forward_flops(GPT_CONFIG_124M, 1025), ValueError, ["1025", "context_length=1024"]),
         (lambda: forward_flops(GPT_CONFIG_124M, 0), ValueError, ["num_tokens", "at least 1"]),
         (lambda: forward_flops(GPT_CONFIG_124M, 1.5), TypeError, ["num_tokens", "1.5"]),
     ],

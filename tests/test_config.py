@@ -1,5 +1,8 @@
 """Configurations: what is accepted, and that every problem is named at once."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +38,16 @@ def test_returns_a_copy():
     checked = validate_config(GPT_CONFIG_124M)
     checked["emb_dim"] = 1
     assert GPT_CONFIG_124M["emb_dim"] == 768
+
+
+def test_returns_pythons_own_numbers():
+    checked = validate_config(changed(n_layers=np.int64(2), emb_dim=np.int32(24), drop_rate=Fraction(1, 10)))
+    assert {key: type(value) for key, value in checked.items()} == {
+        **dict.fromkeys(GPT_CONFIG_124M, int),
+        "drop_rate": float,
+        "qkv_bias": bool,
+    }
+    assert (checked["n_layers"], checked["emb_dim"], checked["drop_rate"]) == (2, 24, 0.1)
 
 
 @pytest.mark.parametrize(

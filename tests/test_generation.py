@@ -190,6 +190,18 @@ def test_temperature_and_top_k_match_the_plain_form_on_a_fixed_seed(temperature,
     assert torch.equal(torch.cat((idx, *steps), dim=1), expected)
 
 
+def test_top_k_keeps_all_that_equal_the_lowest_kept():
+    logits = torch.tensor([[3.0, 1.0, 1.0, 0.0]])
+    assert (drawing_probabilities(logits, 1.0, top_k=2) > 0).tolist() == [[True, True, True, False]]
+
+
+def test_a_temperature_may_be_a_tensor_of_one_number():
+    torch.manual_seed(5)
+    expected = generate(small_model(), torch.tensor([[1, 2]]), 5, temperature=0.75)
+    torch.manual_seed(5)
+    assert torch.equal(generate(small_model(), torch.tensor([[1, 2]]), 5, temperature=torch.tensor(0.75)), expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-8, 1e-3])
 def test_a_tiny_temperature_is_greedy(temperature, dtype):
@@ -251,6 +263,23 @@ def test_a_cache_refuses_what_does_not_fit():
         KVCache(model.cfg, batch_size=0)
 
 
+@torch.no_grad()
+def test_a_cache_of_another_model_is_refused_before_anything_is_kept():
+    model, ids = small_model(), torch.ones(1, 1, dtype=torch.long)
+    longer = KVCache({**model.cfg, "context_length": 20})
+    model(ids.repeat(1, 10), longer)  # as far as the model's positions go
+    with pytest.raises(ValueError, match="1 new tokens do not fit: the cache holds 10 of context_length=10"):
+        model(ids, longer)
+    deeper = KVCache({**model.cfg, "n_layers": 3})
+    with pytest.raises(ValueError, match="the cache is for 3 blocks, the model has fewer"):
+        model(ids, deeper)
+    in_float32 = KVCache(model.cfg)
+    with pytest.raises(ValueError, match=r"float32 on cpu.*KVCache\(model\.cfg, batch_size, dtype=torch\.bfloat16"):
+        model.bfloat16()(ids, in_float32)
+    assert deeper.num_tokens == in_float32.num_tokens == 0
+    model(ids, KVCache(model.cfg, dtype=torch.bfloat16))
+
+
 @pytest.mark.parametrize(
     ("settings_", "kind", "words"),
     [
@@ -259,7 +288,10 @@ def test_a_cache_refuses_what_does_not_fit():
         ({"temperature": math.nan}, ValueError, "temperature must be 0"),
         ({"top_k": 0}, ValueError, "top_k must be at least 1"),
         ({"top_k": 2.5}, TypeError, "top_k must be a whole number"),
+        ({"temperature": "0.8"}, TypeError, "temperature must be a number such as 0.8, got '0.8'"),
+        ({"temperature": None}, TypeError, "temperature must be a number such as 0.8, got None"),
         ({"eos_id": -1}, ValueError, "eos_id must be at least 0"),
+        ({"eos_id": 50}, ValueError, r"eos_id=50 .* 0 to 49 \(vocab_size=50\); take the eot_token"),
         ({"max_new_tokens": -1}, ValueError, "max_new_tokens must be at least 0"),
         ({"idx": torch.tensor([[50]])}, ValueError, "0 to 49"),
         ({"idx": torch.tensor([1, 2])}, ValueError, "batch axis"),

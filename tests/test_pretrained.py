@@ -1,15 +1,20 @@
 """Checkpoints: real ones that transformers wrote, and damaged ones, each refused with its own message."""
 
+import http.client
 import json
 import shutil
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
+from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from gptcore import GPT_CONFIGS, GPTModel, count_parameters, generate, generate_text_simple, pretrained
 
@@ -154,6 +159,58 @@ def test_what_we_save_transformers_loads(tmp_path):
         pretrained.save_checkpoint(GPTModel({**cfg, "qkv_bias": False}), tmp_path)
 
 
+OWN = {"vocab_size": 11, "context_length": 4, "emb_dim": 4, "n_heads": 2, "n_layers": 1, "drop_rate": 0.0}
+
+
+def own_model(seed=123, **changes):
+    torch.manual_seed(seed)
+    return GPTModel({**OWN, "qkv_bias": True, **changes}).eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_what_we_save_keeps_its_type(dtype, tmp_path):
+    model = own_model().to(dtype)
+    pretrained.save_checkpoint(model, tmp_path)
+    found, saved = GPTModel.from_pretrained(tmp_path).state_dict(), model.state_dict()
+    assert all(tensor.dtype == dtype and torch.equal(tensor, saved[name]) for name, tensor in found.items())
+
+
+def test_what_we_could_not_load_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match=r"weights are torch.float64; one of float32.*model.float\(\)"):
+        pretrained.save_checkpoint(own_model().double(), tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("names", [[], ["config.json", "model.safetensors"]], ids=["a new folder", "an old one"])
+@pytest.mark.parametrize("refused", ["config.json", "model.safetensors"])
+def test_when_saving_fails_in_the_middle_what_was_there_is_there(refused, names, tmp_path, monkeypatch):
+    old, new = own_model(), own_model(emb_dim=8)
+    if names:
+        pretrained.save_checkpoint(old, tmp_path)
+    replace = Path.replace
+
+    def refuse(path, target):
+        if path.name == f"{refused}.unfinished":
+            raise PermissionError("open in another program")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match=r"open in another program.*what was there before is still there"):
+        pretrained.save_checkpoint(new, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    if names:
+        assert torch.equal(GPTModel.from_pretrained(tmp_path).tok_emb.weight, old.tok_emb.weight)
+    monkeypatch.undo()
+    pretrained.save_checkpoint(new, tmp_path)
+    assert torch.equal(GPTModel.from_pretrained(tmp_path).tok_emb.weight, new.tok_emb.weight)
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_a_model_with_numpys_sizes_is_saved(tmp_path):
+    pretrained.save_checkpoint(own_model(n_layers=np.int64(2), drop_rate=Fraction(1, 10)), tmp_path)
+    assert GPTModel.from_pretrained(tmp_path).cfg == {**OWN, "n_layers": 2, "drop_rate": 0.1, "qkv_bias": True}
+
+
 def test_a_model_in_several_files_is_the_same(whole, tmp_path):
     folder = tmp_path / "parts"
     shutil.copytree(whole, folder)
@@ -169,6 +226,15 @@ def test_a_subclass_is_loaded_as_itself(whole):
         pass
 
     assert type(Mine.from_pretrained(whole)) is Mine
+
+
+@pytest.mark.parametrize("draw", [nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_without_initial_values_nothing_is_drawn_and_each_function_returns_its_tensor(draw, by_name):
+    tensor = torch.full((2, 3), 7.0)
+    with pretrained.WithoutInitialValues():
+        assert (draw(tensor=tensor) if by_name else draw(tensor)) is tensor and (tensor == 7).all()
+        assert nn.init.constant_(tensor, 1.0) is tensor and (tensor == 1).all()
 
 
 def change_config(**changes):
@@ -316,6 +382,25 @@ def test_an_unknown_name_names_the_known_ones():
         GPTModel.from_pretrained("gpt3")
 
 
+def test_what_is_neither_a_name_nor_a_folder_is_refused():
+    with pytest.raises(TypeError, match=r'a name such as "gpt2", or the path of a folder, got \[1\]'):
+        GPTModel.from_pretrained([1])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(TimeoutError(), "TimeoutError"), (http.client.BadStatusLine("SSH-2.0"), "BadStatusLine: SSH-2.0")],
+)
+def test_whatever_answers_in_the_hubs_place_one_sentence_says_so(error, reason, monkeypatch):
+    def answer(address):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(pretrained, "_reach", answer)
+    with pytest.raises(ConnectionError, match=rf"'gpt2-xl' is not on this machine .*not be fetched \({reason}\)"):
+        GPTModel.from_pretrained("gpt2-xl")
+
+
 def in_a_new_process(program, tmp_path, **variables):
     environment = {"HF_HOME": str(tmp_path / "home"), "PATH": "", **variables}
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
@@ -370,6 +455,7 @@ def loading(whole, monkeypatch):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             GPTModel.from_pretrained(name)
+        assert {each.filename for each in said} <= {__file__}  # the line of whoever loads, and none of gptcore's
         return said_before[0], [str(each.message) for each in said]
 
     return load

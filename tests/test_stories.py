@@ -19,6 +19,7 @@ from gptcore import (
     mean_loss,
     next_token_loss,
     story_film,
+    story_loss,
     story_token_ids,
     tell_story,
     text_to_token_ids,
@@ -86,6 +87,28 @@ def test_ids_of_stories_begin_with_end_of_text():
     assert ids.tolist() == [end, *get_story_tokenizer().encode("One day."), end, *get_story_tokenizer().encode("Anna.")]
 
 
+def test_ids_of_stories_are_whole_numbers_also_of_no_story_and_know_where_a_text_ends():
+    tokenizer = get_story_tokenizer()
+    assert story_token_ids([]).dtype == torch.long and story_token_ids([]).shape == (0,)
+    end, day = tokenizer.eot_token, tokenizer.encode("day")
+    assert story_token_ids(["day<|endoftext|>day"]).tolist() == [end, *day, end, *day]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: story_token_ids("One day."), ["list of texts", "'One day.'", "[text]"]),
+        (lambda: story_token_ids([5]), ["string", "int"]),
+        (lambda: tell_story(None, 5), ["beginning", "a text", "got 5"]),
+    ],
+)
+def test_what_is_no_text_is_refused_with_the_value_and_the_fix(call, words):
+    with pytest.raises(TypeError) as error:
+        call()
+    for word in words:
+        assert word in str(error.value)
+
+
 HELD_OUT_SEED = 3  # neither the training's nor the validation's
 
 
@@ -150,6 +173,16 @@ def test_losses_by_kind_are_those_of_each_token_counted_by_hand(model):
     assert measured == pytest.approx({kind: sum(losses) / len(losses) for kind, losses in sums.items()}, abs=1e-4)
     assert not model.training and losses_by_kind(model.train(), number=5) == measured and model.training
     model.eval()
+
+
+def test_dropout_disturbs_no_loss_on_stories_and_each_part_keeps_its_mode():
+    torch.manual_seed(123)
+    model = GPTModel({"vocab_size": 1019, **make.STORY_CONFIG, "emb_dim": 8, "drop_rate": 0.5})
+    model.trf_blocks[0].eval()
+    modes = [part.training for part in model.modules()]
+    losses = [story_loss(model, 3), story_loss(model, 3), losses_by_kind(model, 3), losses_by_kind(model, 3)]
+    assert [part.training for part in model.modules()] == modes
+    assert losses[0] == losses[1] == story_loss(model.eval(), 3) and losses[2] == losses[3]
 
 
 class TestFilm:

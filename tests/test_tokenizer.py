@@ -46,6 +46,20 @@ def test_any_ids_have_a_text(ids):
     assert isinstance(token_ids_to_text(torch.tensor([ids])), str)
 
 
+@pytest.mark.parametrize("shape", [(0,), (1, 0)])
+def test_of_no_ids_the_text_is_empty(shape):
+    assert token_ids_to_text(torch.zeros(shape, dtype=torch.long)) == ""
+
+
+def test_a_special_token_of_another_tokenizer_gets_that_tokenizers_message():
+    class Other:
+        def encode(self, text, allowed_special):
+            raise ValueError("Encountered text corresponding to disallowed special token")
+
+    with pytest.raises(ValueError, match="disallowed special token"):
+        text_to_token_ids("<|end|>", Other())
+
+
 @pytest.mark.parametrize(("damage", "words"), [("missing", ["is missing"]), ("cut", ["is damaged", "100 bytes"])])
 def test_a_missing_or_damaged_file_says_so_and_how_to_mend_it(damage, words, tmp_path, monkeypatch):
     file = tmp_path / "gpt2.tiktoken"
@@ -69,6 +83,9 @@ def test_a_missing_or_damaged_file_says_so_and_how_to_mend_it(damage, words, tmp
         (lambda: token_ids_to_text(torch.tensor([[1.0]])), TypeError, ["torch.float32"]),
         (lambda: token_ids_to_text(torch.tensor([[1], [2]])), ValueError, ["one row", "got 2"]),
         (lambda: token_ids_to_text([1, 2]), TypeError, ["list"]),
+        (lambda: token_ids_to_text([1, 2]), TypeError, ["torch.tensor(ids)", "text_to_token_ids(text) for a text"]),
+        (lambda: token_ids_to_text(torch.tensor([1]).byte()), TypeError, ["torch.uint8", "torch.int64 or torch.int32"]),
+        (lambda: text_to_token_ids(" " * 1_100_000 + "a"), ValueError, ["1,100,001 characters", "split the text"]),
     ],
 )
 def test_bad_input_gets_the_value_the_limit_and_the_fix(call, kind, words):

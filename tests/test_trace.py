@@ -119,6 +119,18 @@ def test_a_patch_equals_a_model_whose_stream_is_changed_by_hand():
     torch.testing.assert_close(chances[-1, -1], whole)  # behind the last block nothing but the last vector counts
 
 
+def test_attention_weights_need_a_model_without_dropout():
+    model = small_model().train()
+    with pytest.raises(ValueError, match=r"train mode.*model.eval\(\)"):
+        attention_weights(model, ids_for(model))
+
+
+def test_of_dropout_on_a_blocks_shortcuts_the_trace_has_the_second_time():
+    model = small_model()
+    _, trace = run_with_trace(model, ids_for(model))
+    assert torch.equal(trace["trf_blocks.0.drop_shortcut"], trace["trf_blocks.0.ff"])
+
+
 def test_a_patch_needs_a_model_without_dropout():
     model = small_model().train()
     with pytest.raises(ValueError, match=r"train mode.*model.eval\(\)"):
@@ -127,5 +139,10 @@ def test_a_patch_needs_a_model_without_dropout():
 
 @pytest.mark.parametrize(("one", "other"), [((1, 4), (1, 5)), ((2, 4), (2, 4))])
 def test_a_patch_needs_two_texts_of_the_same_length(one, other):
-    with pytest.raises(ValueError, match=rf"same number of tokens.*\({one[0]}, {one[1]}\)"):
+    with pytest.raises(ValueError, match=rf"same number of tokens.*\({one[0]}, {one[1]}\).*; give one text at a time"):
         patch_everywhere(small_model(), torch.ones(one, dtype=torch.long), torch.ones(other, dtype=torch.long))
+
+
+def test_a_patch_needs_tensors():
+    with pytest.raises(TypeError, match=r"got list; pass torch.tensor\(ids\)"):
+        patch_everywhere(small_model(), [1], [2])

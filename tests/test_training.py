@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gptcore import GPTModel, next_token_loss, train
+from gptcore import GPTModel, mean_loss, next_token_loss, token_batches, train
+
+ROW = torch.zeros(500, dtype=torch.long)
 
 
 def line_batch():
@@ -24,6 +26,15 @@ def test_loss_is_the_mean_over_all_positions():
     logits, targets = torch.randn(2, 3, 5), torch.randint(0, 5, (2, 3))
     by_hand = -torch.log_softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1)).mean()
     torch.testing.assert_close(next_token_loss(logits, targets), by_hand)
+
+
+def test_the_type_of_whole_numbers_changes_no_loss():
+    torch.manual_seed(123)
+    ids = torch.randint(0, 10, (61,))
+    logits, targets = torch.randn(2, 3, 10), ids[:6].view(2, 3)
+    assert next_token_loss(logits, targets.int()) == next_token_loss(logits, targets)
+    model = nn.Embedding(10, 10)
+    assert mean_loss(model, ids.int(), 20) == mean_loss(model, ids, 20)
 
 
 def test_steps_equal_those_of_adamw_by_hand():
@@ -71,6 +82,17 @@ def test_trains_in_train_mode_and_puts_the_mode_back(mode):
     assert seen == [True, True] and model.training is mode
 
 
+@pytest.mark.parametrize("use", [train, mean_loss])
+def test_a_part_that_was_put_into_eval_mode_by_hand_stays_there(use):
+    model = nn.Sequential(nn.Embedding(5, 5), nn.Dropout(0.1))
+    model[1].eval()
+    if use is train:
+        train(model, lambda: (torch.tensor([[1]]), torch.tensor([[2]])), num_steps=1, lr=0.1)
+    else:
+        mean_loss(model, torch.arange(5), 2)
+    assert [part.training for part in model.modules()] == [True, True, False]
+
+
 def test_a_loss_that_is_no_number_stops_with_the_step_and_the_fix():
     model = nn.Linear(1, 1).eval()
     with pytest.raises(ValueError, match=r"became nan at step 0; try a smaller lr than 0\.1"):
@@ -92,7 +114,19 @@ def test_shows_a_progress_bar_unless_told_not_to(visible, capsys, monkeypatch):
         (lambda: train(nn.Linear(1, 1), line_batch, 1.5, 0.1), TypeError, ["num_steps", "1.5"]),
         (lambda: train(nn.Linear(1, 1), line_batch, 1, 0.0), ValueError, ["lr", "positive"]),
         (lambda: train(nn.Linear(1, 1), line_batch, 1, math.nan), ValueError, ["lr", "nan"]),
+        (lambda: train(nn.Linear(1, 1), line_batch, 1, "1e-3"), TypeError, ["lr", "a number such as 1e-3", "'1e-3'"]),
         (lambda: next_token_loss(torch.zeros(2, 3, 5), torch.zeros(2, 4).long()), ValueError, ["(2, 3)", "(2, 4)"]),
+        (lambda: next_token_loss(torch.zeros(1, 1, 5), torch.zeros(1, 1)), TypeError, ["torch.float32", ".long()"]),
+        (lambda: token_batches(ROW[None], 4, 2), ValueError, ["one row", "(1, 500)", "ids[0]"]),
+        (lambda: token_batches(ROW.tolist(), 4, 2), TypeError, ["list", "torch.tensor(ids)"]),
+        (lambda: token_batches(ROW.float(), 4, 2), TypeError, ["torch.float32", ".long()"]),
+        (lambda: token_batches(ROW, 0, 2), ValueError, ["context_length", "at least 1", "0"]),
+        (lambda: token_batches(ROW, 4, 0), ValueError, ["batch_size", "at least 1", "0"]),
+        (lambda: token_batches(ROW, 4, 1.5), TypeError, ["batch_size", "1.5"]),
+        (lambda: token_batches(ROW, 500, 2), ValueError, ["500 token ids", "context_length=500"]),
+        (lambda: mean_loss(nn.Embedding(9, 9), ROW[None], 4), ValueError, ["one row", "(1, 500)", "ids[0]"]),
+        (lambda: mean_loss(nn.Embedding(9, 9), ROW.tolist(), 4), TypeError, ["list", "torch.tensor(ids)"]),
+        (lambda: mean_loss(nn.Embedding(9, 9), ROW, 0), ValueError, ["context_length", "at least 1", "0"]),
     ],
 )
 def test_bad_input_gets_the_value_the_limit_and_the_fix(call, kind, words):

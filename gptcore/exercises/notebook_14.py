@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from gptcore import get_story_tokenizer, next_token_loss, replaced, story_loss, story_token_ids, train, write_stories
+from gptcore import get_story_tokenizer, replaced, story_loss, story_token_ids, train, write_stories
 from gptcore.checks import check_count
 from gptcore.exercises.checking import NotAnswered, Wrong, as_number, call, exercise
 from gptcore.exercises.own_gpt import (
@@ -20,6 +20,7 @@ from gptcore.exercises.own_gpt import (
     try_generate,
 )
 from gptcore.exercises.ready_made import WRITERS
+from gptcore.modes import in_mode
 
 UNSEEN = 77  # the seed of stories on which neither a learner nor the story model was trained
 GOALS = (2.0, 1.0, 0.65)  # nats per token: a point for each
@@ -86,30 +87,23 @@ def loss_on_unseen(model):
     """Return a trained model's loss on stories that nobody has seen; Wrong for what is no model of these stories."""
     if not isinstance(model, nn.Module):
         raise Wrong("Expected a trained model: an object that you made with MyGPT(cfg), not the class.")
-    was_training = model.training
-    model.eval()
     try:
-        context_length = model.pos_emb.weight.shape[0]
-        total = num_tokens = 0
-        for story in write_stories(20, UNSEEN):
-            ids = story_token_ids([story])[: context_length + 1]
-            logits = model(ids[None, :-1])
-            total += next_token_loss(logits, ids[None, 1:]).item() * (len(ids) - 1)
-            num_tokens += len(ids) - 1
-        if not torch.isfinite(logits).all():
-            return math.nan
-        changed = ids[None, :-1].clone()
-        changed[0, -1] = (changed[0, -1] + 1) % get_story_tokenizer().n_vocab
-        if not torch.allclose(model(changed)[:, :-1], logits[:, :-1], rtol=1e-3, atol=1e-3):
-            raise Wrong("Your model sees the tokens that it is to guess: change one, and what it says before changes.")
+        with in_mode(model, training=False):
+            loss = story_loss(model, seed=UNSEEN)
+            ids = story_token_ids(write_stories(1, UNSEEN))[None, : len(model.pos_emb.weight)]
+            logits, changed = model(ids), ids.clone()
+            changed[0, -1] = (changed[0, -1] + 1) % get_story_tokenizer().n_vocab
+            logits_of_changed = model(changed)
     except (AttributeError, RuntimeError, ValueError, IndexError, TypeError) as error:
         raise Wrong(
             f"It does not read stories ({type(error).__name__}: {error}). It needs tok_emb and pos_emb, a vocabulary "
             f"of {get_story_tokenizer().n_vocab} tokens, and gives scores for each position."
         ) from None
-    finally:
-        model.train(was_training)
-    return total / num_tokens
+    if not torch.isfinite(logits).all():
+        return math.nan
+    if not torch.allclose(logits_of_changed[:, :-1], logits[:, :-1], rtol=1e-3, atol=1e-3):
+        raise Wrong("Your model sees the tokens that it is to guess: change one, and what it says before changes.")
+    return loss
 
 
 def train_on_budget(model, sample_batch, num_steps, lr):

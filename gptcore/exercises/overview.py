@@ -24,6 +24,8 @@ def progress(forget=False):
     It is read from a file in your own folder, which the overview names. `forget=True` deletes that file, with all that
     is kept of you between sessions, so that you can start over. Where nothing is to be kept, it is an overview of
     this session only.
+
+    Raises: OSError when that file cannot be deleted.
     """
     if forget:
         checking.forget_hints()

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from gptcore.model import GPTModel
+from gptcore.modes import in_mode
 from gptcore.stories import grammar, make
 from gptcore.stories.film import FILM_FILE
 from gptcore.stories.tokenizer import get_story_tokenizer
@@ -60,8 +61,10 @@ class Camera:
 
     @torch.no_grad()
     def look(self, model, step):
-        was_training = model.training
-        model.eval()
+        with in_mode(model, training=False):
+            self._look(model, step)
+
+    def _look(self, model, step):
         self._texts["steps"].append(step)
         for kind, loss in losses_by_kind(model).items():
             self._texts["losses"].setdefault(kind, []).append(round(loss, 3))
@@ -75,7 +78,6 @@ class Camera:
             seen[f"next_ids_{i}"], seen[f"next_chances_{i}"] = best.indices.to(torch.int16), best.values
         self._seen.append(seen)
         self._word_vectors.append(model.out_head.weight[self._word_ids].clone())
-        model.train(was_training)
 
     def save(self, path):
         tensors = {name: torch.stack([seen[name] for seen in self._seen]) for name in self._seen[0]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from gptcore.tokenizer import encoding_from
+from gptcore.tokenizer import encode, encoding_from
 
 RANKS_FILE = Path(__file__).parent / "stories.tiktoken"
 RANKS_SHA256 = "edd5a2d5a50000230f5b9b3a586987adc8e2ad7f53098302877ba3684f62390e"
@@ -30,7 +30,10 @@ def story_token_ids(stories):
     """Return the stories as one row of token ids, each begun by "<|endoftext|>".
 
     Shapes: list of texts -> (num_tokens,).
+    Raises: TypeError for one text in place of a list, or for what is no text.
     """
-    encode = get_story_tokenizer().encode
-    end_of_text = get_story_tokenizer().eot_token
-    return torch.tensor([token_id for story in stories for token_id in (end_of_text, *encode(story))])
+    if isinstance(stories, str):
+        raise TypeError(f"stories must be a list of texts, got the text {stories[:20]!r}; pass a list: [text]")
+    tokenizer = get_story_tokenizer()
+    ids = [token_id for story in stories for token_id in (tokenizer.eot_token, *encode(story, tokenizer))]
+    return torch.tensor(ids, dtype=torch.long)  # also of no story at all

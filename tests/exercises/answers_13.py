@@ -50,7 +50,7 @@ def patch_from_the_left(model, ids, other_ids, block, place):
 
 
 def returns_inside(model, ids, other_ids, block, place):
-    """The exchange returns nothing, so the block goes on as it was: `put` in place, on a copy."""
+    """The exchange returns nothing: `put` in place, on a copy."""
 
     def exchange(part, x):
         part.forward(x).clone()[0, place] = 0
@@ -106,7 +106,7 @@ WRONG = {
         (patch_of_the_part, "computes something else than before"),
         (patch_of_what_it_was_given, "changes the tensor that it is given"),
         (patch_from_the_left, "They differ most at"),
-        (returns_inside, "Nothing is put in"),
+        (returns_inside, "stopped with TypeError: the function gave nothing for 'trf_blocks."),
         (lambda *case: patch(*case).argmax(), "the result has shape ()"),
         (lambda *case: patch(*case, put=lambda here, other, place: other[0, place]), "stopped with ValueError"),
     ],

@@ -67,6 +67,7 @@ WRONG = {
         (("trf_blocks.3.att", 2.0), "Expected three things"),
         ((3, 2.0, 4.0), "the name of the part"),
         (("trf_blocks.9.att", 2.0, 4.0), "The model has no part named 'trf_blocks.9.att'"),
+        (("trf_blocks", 3.0, 0.4137), "The model's 'trf_blocks' is a list of parts, which never runs itself"),
         (("trf_blocks.3.att", 2.0, 0.414), "with everything in its place"),
         (("trf_blocks.3.att", 2.0, 0.9), "the loss is not 0.90"),
         (("trf_blocks.3.att", "two", 0.9), "Expected a number, got the text 'two'"),

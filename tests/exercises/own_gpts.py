@@ -31,11 +31,12 @@ from torch import einsum
 
 
 class MyLayerNorm(nn.Module):
-    """weight and bias are PyTorch's names, and it does all in one."""
+    """weight and bias are PyTorch's names, as is what fills the one, and it does all in one."""
 
     def __init__(self, n, eps=1e-5):
         super().__init__()
-        self.weight, self.bias, self.eps = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n)), eps
+        self.bias, self.eps = nn.Parameter(torch.zeros(n)), eps
+        self.weight = nn.Parameter(nn.init.constant_(torch.empty(n), 1.0))
 
     def forward(self, t):
         t = t - t.mean(-1, True)
