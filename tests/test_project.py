@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -211,3 +213,22 @@ class TestBootstrap:
 
     def test_an_index_that_does_not_answer_is_not_reached(self):
         assert not bootstrap.can_reach("http://127.0.0.1:9")
+
+    @pytest.mark.parametrize(
+        "answer", [b"", b"rubbish\r\n\r\n", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]
+    )
+    def test_nor_is_one_that_hangs_up_or_answers_rubbish(self, answer, monkeypatch):
+        monkeypatch.setenv("no_proxy", "*")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def answer_once():
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(answer)
+
+            thread = threading.Thread(target=answer_once)
+            thread.start()
+            reached = bootstrap.can_reach(f"http://127.0.0.1:{server.getsockname()[1]}")
+            thread.join()
+        assert not reached
