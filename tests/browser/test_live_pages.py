@@ -6,8 +6,7 @@ import re
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from lab_in_chromium import SLOW
+from lab_in_chromium import SLOW, serious_faults
 from live_folder import IN_FLOAT32, int8_model, make_folder, served
 from playwright.sync_api import expect
 from test_explorers import HOSTILE
@@ -286,8 +285,7 @@ def test_everybody_can_use_them_in_each_theme_and_width(all_of_them, theme, widt
     for name in EXPLORERS:
         all_of_them.explorer(name)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    found = Axe().run(page).response["violations"]
-    assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
+    assert serious_faults(page) == []
     paper = "element => getComputedStyle(element).backgroundColor"
     box = page.locator(".gptcore-live").first
     assert box.evaluate(paper) == {"light": "rgb(255, 255, 255)", "dark": "rgb(28, 28, 30)"}[theme]

@@ -13,8 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from lab_in_chromium import SLOW
+from lab_in_chromium import SLOW, serious_faults
 from playwright.sync_api import expect
 
 from gptcore.tools.make_site import OUTPUT, make_site, put_in_place
@@ -232,13 +231,7 @@ def is_dark(page):
     return page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) < 128")
 
 
-def serious_faults(page, **how):
-    """What axe-core finds; without the style sheets of other sites, of which there are none."""
-    options = {"resultTypes": ["violations"], "preload": False, **how.pop("options", {})}
-    found = Axe().run(page, options=options, **how).response["violations"]
-    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
-    return [(fault["id"], node["html"]) for fault in serious for node in fault["nodes"]]
-
+FAULTS_ALONE = {"resultTypes": ["violations"], "preload": False}  # nor style sheets of other sites: there are none
 
 # Each page in both themes and both widths. axe-core examines it as it looks last: a quarter of the pages in each look.
 LOOKS = [
@@ -252,7 +245,7 @@ CODE_WITHOUT_COLOURS = """
     document.querySelectorAll("pre span").forEach((word) => word.replaceWith(...word.childNodes));
     document.body.normalize();
 """
-ITS_OWN_PART = {"context": {"include": [["article"]]}, "options": {"runOnly": ["wcag2a", "wcag2aa"]}}
+ITS_OWN_PART = {"context": {"include": [["article"]]}, "options": {**FAULTS_ALONE, "runOnly": ["wcag2a", "wcag2aa"]}}
 
 
 def test_every_page_can_be_used_in_each_theme_and_width_and_asks_nobody_else(reading, address, pages):
@@ -285,7 +278,7 @@ def test_the_site_can_be_used_by_everybody(reading, address, name, theme):
     reading.emulate_media(color_scheme=theme)
     reading.goto(f"{address}{name}.html")
     assert is_dark(reading) == (theme == "dark")
-    assert serious_faults(reading) == []
+    assert serious_faults(reading, options=FAULTS_ALONE) == []
 
 
 ALIVE = {
