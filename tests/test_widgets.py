@@ -246,6 +246,14 @@ def test_layer_norm_explorer_computes_layer_norm(explore):
     assert f"After: mean {0:.2f}, variance {expected.var(correction=0):.2f}" in explorer.words
 
 
+@pytest.mark.parametrize(("x0", "mean"), [(3.0, "1.12"), (-8.4, "-1.73"), (-9.6, "-2.02"), (-1.5, "0.00")])
+def test_layer_norm_explorer_rounds_as_the_page_does(x0, mean, explore):
+    """Half way between two decimals, in double precision; in float32 -2.025 would be -2.03."""
+    explorer = explore("layer_norm_explorer")
+    explorer.controls["x0"].value = x0
+    assert f"Before: mean {mean}, " in explorer.words and "After: mean 0.00, " in explorer.words
+
+
 def test_layer_norm_explorer_cuts_no_bar_off(explore):
     explorer = explore("layer_norm_explorer")
     farthest = {"x0": 10.0, "x1": -10.0, "x2": -10.0, "x3": -10.0, "scale": 3.0, "shift": 3.0}
