@@ -361,7 +361,8 @@ async function story(element, shelf) {
     return [`${many(written.length, "token")} written. ${next}${end}`];
   };
   const write = (rank) => {
-    if (end || prompt !== controls.prompt.value()) return pause(); // nothing follows what was refused
+    // Nothing follows what was refused, and nobody reads in a place that has gone from the page.
+    if (end || prompt !== controls.prompt.value() || !element.isConnected) return pause();
     written.push(best[rank]);
     redraw();
   };
@@ -564,7 +565,8 @@ if (places.length) {
   const shelf = shelfOf(async (name) => {
     const answer = await fetch(new URL(name, import.meta.url)).catch(() => ({ statusText: "no answer" }));
     if (answer.ok) return answer.arrayBuffer();
-    throw new Error(`${name} did not come (${answer.status ?? ""} ${answer.statusText}); load the page again`);
+    const why = [answer.status, answer.statusText].filter(Boolean).join(" ");
+    throw new Error(`${name} did not come (${why}); load the page again`);
   });
   const watch = new IntersectionObserver((entries) => {
     for (const { target } of entries.filter((entry) => entry.isIntersecting)) {

@@ -266,6 +266,22 @@ def test_layer_norm(all_of_them):
         explorer.says("Before" + say(**change).split("Before")[1])
 
 
+def test_a_story_stops_that_is_no_longer_on_the_page(browser, address):
+    """As in a notebook whose cell is run again while the story is playing."""
+    page = LivePage(browser, address)
+    story = page.explorer("story")
+    story.press("Play")
+    story.says("1 token written")
+    grows = """async () => {
+        const place = document.querySelector('[data-alive="story"]'), text = place.querySelector(".text");
+        const written = async () => (await new Promise((after) => setTimeout(after, 600)), text.textContent);
+        place.remove();
+        return (await written()) !== (await written());
+    }"""
+    assert not page.page.evaluate(grows)
+    page.page.close()
+
+
 def test_what_somebody_types_is_text(all_of_them):
     for name, label in (("story", "beginning"), ("attention", "sentence"), ("tokenizer", "text")):
         explorer = all_of_them.explorer(name)
@@ -313,3 +329,21 @@ def test_a_page_fetches_no_more_than_it_needs_and_says_what_is_missing(browser, 
         re.compile(r"could not come to life: stories\.\w+ did not come \(404")
     )
     page.page.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("reject()", "no answer"),
+        ("resolve({ status: 404, statusText: 'Not Found' })", "404 Not Found"),
+        ("resolve({ status: 404, statusText: '' })", "404"),  # HTTP/2 has no words for it
+    ],
+)
+def test_why_a_file_did_not_come_is_said_in_one_bracket(answer, why, browser, address):
+    page = browser.new_page()
+    page.add_init_script(f"window.fetch = () => Promise.{answer}")
+    page.goto(f"{address}/one.html")
+    expect(page.get_by_role("alert")).to_have_text(
+        f"This explorer could not come to life: activations.json did not come ({why}); load the page again"
+    )
+    page.close()
