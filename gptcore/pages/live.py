@@ -130,8 +130,7 @@ def moment_to_draw(film, moment):
         weights, strongest = to_draw(film.last_looks(prompt, moment)), film.strongest_look(prompt, moment)
         beginnings.append({"ids": ids, "shares": to_draw(chances), "weights": weights, "strongest": strongest})
     return {
-        # Early on it writes odd things.
-        "sample": "".join(letter if letter.isprintable() else "\ufffd" for letter in film.samples[moment]),
+        "sample": film.written(moment),
         "places": [to_draw(places) for places in film.places_by_kind(moment)],
         "within": film.spread_within_kinds(moment),
         "beginnings": beginnings,

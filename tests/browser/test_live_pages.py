@@ -206,7 +206,7 @@ def test_time_machine(all_of_them):
     for moment in range(len(film.steps)):
         for prompt in range(len(film.prompts)):
             names = [visible(token_id, tokenizer) for token_id, _ in film.next_tokens(prompt, moment)]
-            written = "".join(letter if letter.isprintable() else "�" for letter in film.samples[moment])
+            written = film.written(moment)
             for panel in panels:
                 words = f"After the beginning, {names[0]} is likeliest. {panel.words(moment, prompt)}"
                 wanted.append([f"{losses.words(moment)} {words}", f"It writes: {written}", names])
