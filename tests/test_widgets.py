@@ -364,6 +364,8 @@ def test_a_picture_of_every_head_shows_what_is_typed_as_text():
     assert words.endswith(f"strongest look goes to ␣Anna: 1.00, by head 1 of block 3. The text: {text}")
     page, words = every_head("<b>$x", model)
     assert "The text: <b>$x" in words and "<b>" not in page
+    with pytest.raises(ValueError, match="at least two tokens are needed, got 1; "):
+        every_head("", model)
 
 
 def test_attention_without_scaling_prefers_one(explore):
