@@ -57,6 +57,35 @@ def room(module):
     return parts[1] if len(parts) > 1 and parts[1] in ROOMS else ""
 
 
+def imports_of(source, package):
+    """What a module of this package imports, names included, which may be modules: "import" in all its forms."""
+    found, parts = set(), package.split(".")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = parts[: len(parts) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("import gptcore.model", {"gptcore.model"}),
+        ("import os, gptcore.model as m", {"os", "gptcore.model"}),
+        ("def f():\n    from gptcore import model", {"gptcore", "gptcore.model"}),
+        ("from . import style", {"gptcore.viz", "gptcore.viz.style"}),
+        ("from .style import COLOURS", {"gptcore.viz.style", "gptcore.viz.style.COLOURS"}),
+        ("from ..model import GELU", {"gptcore.model", "gptcore.model.GELU"}),
+        ("from .. import model", {"gptcore", "gptcore.model"}),
+    ],
+)
+def test_an_import_is_found_in_all_its_forms(source, wanted):
+    assert imports_of(source, "gptcore.viz") == wanted
+
+
 def test_imports_point_one_way():
     """Wherever an import stands, also inside a function: from room to room as ROOMS says, and never in a circle."""
     modules = {
@@ -64,12 +93,10 @@ def test_imports_point_one_way():
         for path in (ROOT / "gptcore").rglob("*.py")
     }
     assert {room(name) for name in modules} == set(ROOMS)
-    uses = {name: set() for name in modules}
+    uses = {}
     for name, path in modules.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                inside = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
-                uses[name] |= inside or {node.module} & modules.keys()
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        uses[name] = imports_of(path.read_text(encoding="utf-8"), package) & modules.keys()
     # A package's own module only gathers what is in it, and gptcore's the stories, too.
     packages = {name for name, path in modules.items() if path.name == "__init__.py"}
     order = TopologicalSorter({name: used - packages for name, used in uses.items() if name not in packages})
