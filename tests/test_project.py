@@ -149,6 +149,20 @@ def test_public_names_are_documented_and_notebooks_exist():
             assert (ROOT / "notebooks" / f"{notebook}.ipynb").exists(), f"{path.name} names {notebook}"
 
 
+def test_an_explorers_module_names_the_notebooks_that_show_it():
+    code = {}  # by the notebooks' numbers
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code[path.stem[:2]] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    for path in sorted((ROOT / "gptcore" / "viz" / "widgets").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if numbers := re.match(r"Notebooks? ([\d, and]+):", ast.get_docstring(tree)):
+            functions = "|".join(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+            shown = re.compile(rf"\bwidgets\.({functions})\(|from gptcore\.viz\.widgets\.{path.stem} import")
+            wanted = [number for number in sorted(code) if shown.search(code[number])]
+            assert re.findall(r"\d\d", numbers[1]) == wanted, path.stem
+
+
 def test_the_code_is_linted_and_formatted():
     for command in (["check", "."], ["format", "--check", "."]):
         finished = run(sys.executable, "-m", "ruff", *command)
