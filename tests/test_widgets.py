@@ -390,6 +390,10 @@ def test_residual_stream_explorer_measures_its_length(norm_place, shortcut, leng
     assert f"and {length} after block 12" in explorer.words
 
 
+def test_config_explorer_counts_a_megabyte_as_the_notebooks_do(explore):
+    assert explore("config_explorer").words.startswith("163,009,536 parameters, 652.04 MB in float32; head_dim 64.")
+
+
 def test_size_explorer_counts_as_accounting_does(explore):
     explorer = explore("size_explorer")
     cfg = gptcore.GPT_CONFIG_1542M
