@@ -12,7 +12,7 @@ from gptcore.viz.style import COLOURS, HATCHES, LINE_STYLES, MARKERS
 def lines(ax, x, series, *, title, xlabel, ylabel, markers=False, log_x=False, log_y=False):
     """Draw each `{name: y values}` of `series` over `x`, with a legend when there are several.
 
-    With `log_y`, limits that the data do not give are set before: few decades have more labels.
+    With `log_y`, set limits other than the data's before: how many decades there are decides what is labelled.
     """
     for i, (name, y) in enumerate(series.items()):
         style = i % len(COLOURS)
@@ -32,7 +32,7 @@ def lines(ax, x, series, *, title, xlabel, ylabel, markers=False, log_x=False, l
     if log_y:
         ax.set_yscale("log")
         low, high = ax.get_ylim()
-        if high < 100 * low:  # of two decades a power of ten or two would be all that is labelled
+        if high < 100 * low:  # otherwise one or two powers of ten would be all its labels
             _label_within_decades(ax.yaxis)
     if len(series) > 1:
         ax.legend()
