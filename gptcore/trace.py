@@ -64,7 +64,13 @@ def strongest_look(looks):
     """Return the largest weight's place as (head, token), but for looks at a text's beginning, where idle heads look.
 
     Shapes: looks, of several heads from one token: (heads, num_tokens).
+    Raises: ValueError when there is no token but the first.
     """
+    if looks.shape[1] < 2:
+        raise ValueError(
+            f"at least two tokens are needed, got {looks.shape[1]}; looks at the first one do not count, so read a "
+            "longer text"
+        )
     looked_at = looks[:, 1:].max(dim=0)  # of each token the head that looks at it most
     token = looked_at.values.argmax().item()
     return looked_at.indices[token].item(), token + 1

@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak import rise_of_peak
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gptcore import (
     GPT_CONFIG_124M,
-    GPT_CONFIG_1542M,
     GPT_CONFIGS,
     FeedForward,
     GPTModel,
@@ -134,11 +134,11 @@ def test_kv_cache_per_token(name, bytes_per_token):
 
 
 def test_counting_the_largest_model_allocates_nothing():
-    resource = pytest.importorskip("resource", reason="Windows does not tell a process's peak memory this way")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    parameter_table(GPT_CONFIG_1542M), memory_bytes(GPT_CONFIG_1542M, training=True)
-    forward_flops(GPT_CONFIG_1542M, 1024)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5_000  # kB; the model has 6 GB
+    prepare = "from gptcore import GPT_CONFIG_1542M, GPTModel, forward_flops, memory_bytes, parameter_table"
+    count = "parameter_table(GPT_CONFIG_1542M), memory_bytes(GPT_CONFIG_1542M, training=True)"
+    flops = "forward_flops(GPT_CONFIG_1542M, 1024)"
+    assert rise_of_peak(prepare, f"{count}, {flops}") < 5e6  # bytes; the model has 6 GB
+    assert rise_of_peak(prepare, "GPTModel({**GPT_CONFIG_1542M, 'n_layers': 1, 'vocab_size': 100})") > 100e6
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -55,6 +57,35 @@ def room(module):
     return parts[1] if len(parts) > 1 and parts[1] in ROOMS else ""
 
 
+def imports_of(source, package):
+    """What a module of this package imports, names included, which may be modules: "import" in all its forms."""
+    found, parts = set(), package.split(".")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = parts[: len(parts) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *filter(None, [node.module])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("import gptcore.model", {"gptcore.model"}),
+        ("import os, gptcore.model as m", {"os", "gptcore.model"}),
+        ("def f():\n    from gptcore import model", {"gptcore", "gptcore.model"}),
+        ("from . import style", {"gptcore.viz", "gptcore.viz.style"}),
+        ("from .style import COLOURS", {"gptcore.viz.style", "gptcore.viz.style.COLOURS"}),
+        ("from ..model import GELU", {"gptcore.model", "gptcore.model.GELU"}),
+        ("from .. import model", {"gptcore", "gptcore.model"}),
+    ],
+)
+def test_an_import_is_found_in_all_its_forms(source, wanted):
+    assert imports_of(source, "gptcore.viz") == wanted
+
+
 def test_imports_point_one_way():
     """Wherever an import stands, also inside a function: from room to room as ROOMS says, and never in a circle."""
     modules = {
@@ -62,12 +93,10 @@ def test_imports_point_one_way():
         for path in (ROOT / "gptcore").rglob("*.py")
     }
     assert {room(name) for name in modules} == set(ROOMS)
-    uses = {name: set() for name in modules}
+    uses = {}
     for name, path in modules.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                inside = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
-                uses[name] |= inside or {node.module} & modules.keys()
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        uses[name] = imports_of(path.read_text(encoding="utf-8"), package) & modules.keys()
     # A package's own module only gathers what is in it, and gptcore's the stories, too.
     packages = {name for name, path in modules.items() if path.name == "__init__.py"}
     order = TopologicalSorter({name: used - packages for name, used in uses.items() if name not in packages})
@@ -118,6 +147,20 @@ def test_public_names_are_documented_and_notebooks_exist():
     for path in (ROOT / "gptcore").glob("*.py"):
         for notebook in re.findall(r"\b\d\d_[a-z]\w+", path.read_text(encoding="utf-8")):
             assert (ROOT / "notebooks" / f"{notebook}.ipynb").exists(), f"{path.name} names {notebook}"
+
+
+def test_an_explorers_module_names_the_notebooks_that_show_it():
+    code = {}  # by the notebooks' numbers
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code[path.stem[:2]] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    for path in sorted((ROOT / "gptcore" / "viz" / "widgets").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if numbers := re.match(r"Notebooks? ([\d, and]+):", ast.get_docstring(tree)):
+            functions = "|".join(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+            shown = re.compile(rf"\bwidgets\.({functions})\(|from gptcore\.viz\.widgets\.{path.stem} import")
+            wanted = [number for number in sorted(code) if shown.search(code[number])]
+            assert re.findall(r"\d\d", numbers[1]) == wanted, path.stem
 
 
 def test_the_code_is_linted_and_formatted():
@@ -211,3 +254,22 @@ class TestBootstrap:
 
     def test_an_index_that_does_not_answer_is_not_reached(self):
         assert not bootstrap.can_reach("http://127.0.0.1:9")
+
+    @pytest.mark.parametrize(
+        "answer", [b"", b"rubbish\r\n\r\n", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]
+    )
+    def test_nor_is_one_that_hangs_up_or_answers_rubbish(self, answer, monkeypatch):
+        monkeypatch.setenv("no_proxy", "*")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def answer_once():
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(answer)
+
+            thread = threading.Thread(target=answer_once)
+            thread.start()
+            reached = bootstrap.can_reach(f"http://127.0.0.1:{server.getsockname()[1]}")
+            thread.join()
+        assert not reached

@@ -226,6 +226,12 @@ class TestFilm:
         torch.testing.assert_close(film.attention(1, 1), story_film().attention(1, -1), rtol=0, atol=1 / 255)
         assert film.places(0).shape == (sum(map(len, film.words.values())), 2)
 
+    def test_what_it_wrote_can_be_shown(self):
+        film = Film(FILM_FILE)
+        assert film.written(-1) == film.samples[-1]  # a story
+        film.samples[0] = "a\nb\x00 \U000e0001é"
+        assert film.written(0) == "a\ufffdb\ufffd \ufffdé"
+
     def test_its_strongest_look_is_the_largest_weight_but_for_the_texts_beginning(self):
         film = story_film()
         for moment, prompt in product(range(len(film.steps)), range(3)):

@@ -13,6 +13,7 @@ from gptcore import (
     run_with_trace,
     stream_names,
 )
+from gptcore.trace import strongest_look
 
 SMALL = {"vocab_size": 60, "context_length": 24, "emb_dim": 16, "n_heads": 2, "n_layers": 3, "drop_rate": 0.1}
 
@@ -95,6 +96,12 @@ def test_attention_weights_make_what_the_attention_layer_gives(qkv_bias):
         values = block.att.split_heads(trace[f"trf_blocks.{i}.att.W_value"])
         context = (weights[i] @ values).transpose(1, 2).flatten(2)
         torch.testing.assert_close(block.att.out_proj(context), trace[f"trf_blocks.{i}.att"])
+
+
+def test_a_look_needs_a_token_besides_the_beginning():
+    assert strongest_look(torch.tensor([[0.9, 0.1], [0.7, 0.3]])) == (1, 1)
+    with pytest.raises(ValueError, match="at least two tokens are needed, got 1; "):
+        strongest_look(torch.ones(4, 1))
 
 
 @torch.no_grad()

@@ -98,6 +98,27 @@ def test_few_points_on_a_logarithmic_axis_are_named():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["4", "16", "64"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "wanted"),
+    [
+        ([12, 400], ["20", "50", "100", "200"]),
+        ([0.006, 0.3], ["0.005", "0.01", "0.02", "0.05", "0.1", "0.2"]),
+        ([0.5, 0, 3], ["0.5", "1", "2"]),  # nothing lies at 0
+        ([0.006, 3], ["10^{-2}", "10^{-1}", "10^{0}"]),
+    ],
+)
+def test_a_logarithmic_axis_has_more_than_one_label_and_not_too_many(numbers, wanted):
+    figure = Figure(figsize=(7.2, 3.4))
+    ax = figure.subplots()
+    plots.lines(ax, range(len(numbers)), {"a": numbers}, **LABELS, log_y=True)
+    figure.draw_without_rendering()
+    low, high = ax.get_ylim()
+    ticks = [*zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)]
+    ticks += zip(ax.get_yticks(minor=True), ax.get_yticklabels(minor=True), strict=True)
+    labels = [label.get_text() for place, label in ticks if low <= place <= high]
+    assert [re.sub(r"\$\\mathdefault{(.*)}\$", r"\1", label) for label in labels if label] == wanted
+
+
 def test_bars_stand_side_by_side_with_their_values():
     ax = axes()
     plots.bars(ax, ["x", "y"], {"a": [1, 2], "b": [3, 4.5]}, **LABELS, values=".1f")

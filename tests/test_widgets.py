@@ -246,6 +246,14 @@ def test_layer_norm_explorer_computes_layer_norm(explore):
     assert f"After: mean {0:.2f}, variance {expected.var(correction=0):.2f}" in explorer.words
 
 
+@pytest.mark.parametrize(("x0", "mean"), [(3.0, "1.12"), (-8.4, "-1.73"), (-9.6, "-2.02"), (-1.5, "0.00")])
+def test_layer_norm_explorer_rounds_as_the_page_does(x0, mean, explore):
+    """Half way between two decimals, in double precision; in float32 -2.025 would be -2.03."""
+    explorer = explore("layer_norm_explorer")
+    explorer.controls["x0"].value = x0
+    assert f"Before: mean {mean}, " in explorer.words and "After: mean 0.00, " in explorer.words
+
+
 def test_layer_norm_explorer_cuts_no_bar_off(explore):
     explorer = explore("layer_norm_explorer")
     farthest = {"x0": 10.0, "x1": -10.0, "x2": -10.0, "x3": -10.0, "scale": 3.0, "shift": 3.0}
@@ -356,6 +364,8 @@ def test_a_picture_of_every_head_shows_what_is_typed_as_text():
     assert words.endswith(f"strongest look goes to ␣Anna: 1.00, by head 1 of block 3. The text: {text}")
     page, words = every_head("<b>$x", model)
     assert "The text: <b>$x" in words and "<b>" not in page
+    with pytest.raises(ValueError, match="at least two tokens are needed, got 1; "):
+        every_head("", model)
 
 
 def test_attention_without_scaling_prefers_one(explore):
@@ -378,6 +388,10 @@ def test_residual_stream_explorer_measures_its_length(norm_place, shortcut, leng
     explorer.controls["norm_place"].value = norm_place
     explorer.controls["shortcut"].value = shortcut
     assert f"and {length} after block 12" in explorer.words
+
+
+def test_config_explorer_counts_a_megabyte_as_the_notebooks_do(explore):
+    assert explore("config_explorer").words.startswith("163,009,536 parameters, 652.04 MB in float32; head_dim 64.")
 
 
 def test_size_explorer_counts_as_accounting_does(explore):

@@ -309,7 +309,7 @@ def call(function, *arguments, **keywords):
     except (Exception, SystemExit) as error:
         if isinstance(error, NotImplementedError) and not str(error):  # PyTorch's own say what is not implemented
             raise NotAnswered from None
-        what = f"{type(error).__name__}: {_text_of(error)}{_place(error)}"
+        what = f"{type(error).__name__}: {_text_of(error)}{own_line(error)}"
         raise Wrong(f"For {show_all(before, function)} it stopped with {what}", before) from None
     if result is None or result is ...:
         raise NotAnswered(": your function returns nothing")
@@ -365,10 +365,11 @@ def _why_nothing(function):
     return "Does one branch of an `if` have no `return`, or return None?"
 
 
-def _place(error):
-    """Return the learner's own line in which an error arose, as the end of a sentence."""
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(PACKAGES)]
-    return f', in your line "{lines[-1].line}"' if lines and lines[-1].line else ""
+def own_line(error):
+    """Return the learner's own line in which an error arose, as the end of a sentence; nothing where none is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.line for frame in frames if frame.line and not frame.filename.startswith(PACKAGES)]
+    return f', in your line "{lines[-1]}"' if lines else ""
 
 
 def check_function(answer, cases, right, mistakes, tolerance=1e-5):

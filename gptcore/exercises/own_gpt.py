@@ -7,16 +7,14 @@ story, compared token for token. A reason is said only where computing that very
 """
 
 import contextlib
-import traceback
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from gptcore import get_story_tokenizer
-from gptcore.exercises.checking import NotAnswered, Wrong
+from gptcore.exercises.checking import NotAnswered, Wrong, own_line
 from gptcore.exercises.faulty_parts import differs_by, reason_for
 from gptcore.exercises.ready_made import PARTS, Watch
 from gptcore.generation import generate_text_simple
@@ -43,8 +41,6 @@ TEXTS = (  # both have the same number of tokens, and people and things that com
     '<|endoftext|>Tom could not find his old lamp. He looked everywhere and was very sad. "Where is my',
 )
 DROP_RATE = 0.1  # not the stories' own 0: in eval mode it must make no difference
-THIS_PACKAGE = str(Path(__file__).parents[1])
-TORCH = str(Path(torch.__file__).parent)
 OTHER_NAMES = {
     "scale": ("weight", "gamma", "g", "gain"),
     "shift": ("bias", "beta", "b", "offset"),
@@ -372,13 +368,8 @@ def attempt(name, function, *arguments):
     except Misfit:
         raise
     except (Exception, SystemExit) as error:
-        frames = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.line and not frame.filename.startswith((THIS_PACKAGE, TORCH))
-        ]
-        line = f', in your line "{frames[-1].line}"' if frames else ""
-        raise Misfit(name, f"it stopped with {type(error).__name__}: {error}{line}.", f"{name} alone") from None
+        what = f"it stopped with {type(error).__name__}: {error}{own_line(error)}."
+        raise Misfit(name, what, f"{name} alone") from None
     if result is None:
         raise Misfit(name, "it returns nothing; the `return` is missing.", f"{name} alone")
     return result

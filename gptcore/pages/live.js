@@ -266,10 +266,12 @@ function checkText(text) {
   checkLength("text", [...text].length, "characters", 400, "fit here"); // on a screen
 }
 
-/** As Python writes a number: of two decimals that are equally near, the even one. */
-function fixed(number, digits = 2) {
-  const scaled = number * 10 ** digits, isTie = Math.abs(scaled % 1) === 0.5;
-  return (isTie ? (2 * Math.round(scaled / 2)) / 10 ** digits : number).toFixed(digits);
+/** As Python's f"{number:z.2f}": of two decimals that are equally near, the even one, and never "-0.00". */
+export function fixed(number, digits = 2) {
+  const scaled = number * 10 ** digits, isHalf = Math.abs(scaled % 1) === 0.5;
+  const isTie = isHalf && Number.isInteger(number * 2 ** (digits + 1)); // half way itself, not only its product
+  const rounded = isTie ? (2 * Math.round(scaled / 2)) / 10 ** digits : number;
+  return rounded.toFixed(digits).replace(/^-([0.]+)$/, "$1");
 }
 
 const many = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
@@ -359,7 +361,8 @@ async function story(element, shelf) {
     return [`${many(written.length, "token")} written. ${next}${end}`];
   };
   const write = (rank) => {
-    if (end || prompt !== controls.prompt.value()) return pause(); // nothing follows what was refused
+    // Nothing follows what was refused, and nobody reads in a place that has gone from the page.
+    if (end || prompt !== controls.prompt.value() || !element.isConnected) return pause();
     written.push(best[rank]);
     redraw();
   };
@@ -508,7 +511,7 @@ async function layerNormExplorer(element) {
   const view = ({ scale, shift, eps, ...x }) => {
     const before = Object.values(x), all = (number) => before.map(() => number);
     const after = layerNorm(before, all(scale), all(shift), eps);
-    const say = ([mean, variance]) => `mean ${fixed(mean)}, variance ${fixed(variance)}`.replace("-0.00", "0.00");
+    const say = ([mean, variance]) => `mean ${fixed(mean)}, variance ${fixed(variance)}`;
     const words = `Before: ${say(meanAndVariance(before))}. After: ${say(meanAndVariance(after))}.`;
     return [words, picture("before", before), picture("after layer norm", after)];
   };
@@ -562,7 +565,8 @@ if (places.length) {
   const shelf = shelfOf(async (name) => {
     const answer = await fetch(new URL(name, import.meta.url)).catch(() => ({ statusText: "no answer" }));
     if (answer.ok) return answer.arrayBuffer();
-    throw new Error(`${name} did not come (${answer.status ?? ""} ${answer.statusText}); load the page again`);
+    const why = [answer.status, answer.statusText].filter(Boolean).join(" ");
+    throw new Error(`${name} did not come (${why}); load the page again`);
   });
   const watch = new IntersectionObserver((entries) => {
     for (const { target } of entries.filter((entry) => entry.isIntersecting)) {

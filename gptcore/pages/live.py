@@ -35,7 +35,7 @@ NOT_ALIVE = (
     "page opened from a file, browsers run no modules."
 )
 LARGEST_INT8 = 127
-DIGITS = 6  # of a number that is only drawn
+DRAWN, SHOWN = 6, 9  # digits of a number that is only drawn, and of one that is also written beside it
 
 
 def write_live(folder):
@@ -130,8 +130,7 @@ def moment_to_draw(film, moment):
         weights, strongest = to_draw(film.last_looks(prompt, moment)), film.strongest_look(prompt, moment)
         beginnings.append({"ids": ids, "shares": to_draw(chances), "weights": weights, "strongest": strongest})
     return {
-        # Early on it writes odd things.
-        "sample": "".join(letter if letter.isprintable() else "\ufffd" for letter in film.samples[moment]),
+        "sample": film.written(moment),
         "places": [to_draw(places) for places in film.places_by_kind(moment)],
         "within": film.spread_within_kinds(moment),
         "beginnings": beginnings,
@@ -141,12 +140,15 @@ def moment_to_draw(film, moment):
 def curves_to_draw():
     """Outputs and slopes of each activation from -4 to 4, of a gate where its value is 1."""
     xs = torch.arange(-80, 81, dtype=torch.float64) / 20
-    curves = [[name, *map(to_draw, with_slope(activation, xs))] for name, activation in ACTIVATIONS.items()]
+    curves = [
+        [name, *(to_draw(numbers, SHOWN) for numbers in with_slope(activation, xs))]
+        for name, activation in ACTIVATIONS.items()
+    ]
     return {"xs": xs.tolist(), "curves": curves}
 
 
-def to_draw(numbers):
+def to_draw(numbers, digits=DRAWN):
     """A tensor, or a list of numbers, as lists of few digits."""
     if isinstance(numbers, float):
-        return float(f"{numbers:.{DIGITS}g}")
-    return [to_draw(number) for number in (numbers.tolist() if isinstance(numbers, torch.Tensor) else numbers)]
+        return float(f"{numbers:.{digits}g}")
+    return [to_draw(number, digits) for number in (numbers.tolist() if isinstance(numbers, torch.Tensor) else numbers)]

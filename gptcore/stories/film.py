@@ -29,6 +29,10 @@ class Film:
         self.steps, self.losses, self.samples = texts["steps"], texts["losses"], texts["samples"]
         self.words, self.prompts, self.tokens = texts["words"], texts["prompts"], texts["tokens"]
 
+    def written(self, moment):
+        """What it wrote, with "\\ufffd" for what cannot be printed: early on it writes odd things."""
+        return "".join(letter if letter.isprintable() else "\ufffd" for letter in self.samples[moment])
+
     def attention(self, prompt, moment):
         """Each head's attention weights on a prompt: (n_layers, n_heads, num_tokens, num_tokens), to 1/255."""
         num_tokens = len(self.tokens[prompt])

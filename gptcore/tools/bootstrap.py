@@ -17,6 +17,7 @@ once, without a network. Interrupted? Run it again. Needs Python 3.11 to 3.14 an
 """
 
 import hashlib
+import http.client
 import os
 import platform
 import re
@@ -24,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import urllib.error
 import urllib.request
 import venv
 from pathlib import Path
@@ -183,7 +183,7 @@ def can_reach(address):
     try:
         with urllib.request.urlopen(f"{address}/torch/", timeout=5):
             return True
-    except (urllib.error.URLError, TimeoutError):
+    except (OSError, http.client.HTTPException):  # also a connection that is closed, or an answer that is no HTTP
         return False
 
 

@@ -85,9 +85,23 @@ def make_site(folder):
         code = subprocess.call([sys.executable, "-m", "sphinx", *command])
         if code == 0:
             (made / STAMP).write_text(made_from, encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.move(made, folder)
+            put_in_place(made, folder)
         return code
+
+
+def put_in_place(made, folder):
+    """Move the new site to where the old one stands; where that cannot be moved away, it stays whole, with an error."""
+    folder = folder.resolve()  # of a link, what it leads to
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+            if folder.exists():
+                folder.rename(Path(aside, "old"))
+            shutil.move(made, folder)
+    except OSError as problem:
+        sys.exit(
+            f"{folder} cannot be replaced: {problem}. Close what has it open and try again, or name another folder"
+        )
 
 
 def digest(source):

@@ -10,7 +10,10 @@ from gptcore.viz.style import COLOURS, HATCHES, LINE_STYLES, MARKERS
 
 
 def lines(ax, x, series, *, title, xlabel, ylabel, markers=False, log_x=False, log_y=False):
-    """Draw each `{name: y values}` of `series` over `x`, with a legend when there are several."""
+    """Draw each `{name: y values}` of `series` over `x`, with a legend when there are several.
+
+    With `log_y`, set limits other than the data's before: how many decades there are decides what is labelled.
+    """
     for i, (name, y) in enumerate(series.items()):
         style = i % len(COLOURS)
         ax.plot(
@@ -28,9 +31,21 @@ def lines(ax, x, series, *, title, xlabel, ylabel, markers=False, log_x=False, l
         ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     if log_y:
         ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        if high < 100 * low:  # otherwise one or two powers of ten would be all its labels
+            _label_within_decades(ax.yaxis)
     if len(series) > 1:
         ax.legend()
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def _label_within_decades(axis):
+    """Label 1, 2 and 5 of each decade of a logarithmic axis, as plain numbers."""
+    from matplotlib.ticker import LogLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
 
 
 def bars(ax, names, series, *, title, xlabel, ylabel, values="", log_y=False):

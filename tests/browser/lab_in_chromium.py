@@ -14,6 +14,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -92,6 +93,13 @@ def wait_for_answer(url, server, log):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}") from None
             time.sleep(0.1)
+
+
+def serious_faults(page, **how):
+    """What keeps somebody from using the page, as axe-core finds it: [(rule, HTML)]."""
+    found = Axe().run(page, **how).response["violations"]
+    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+    return [(fault["id"], node["html"]) for fault in serious for node in fault["nodes"]]
 
 
 class Notebook:

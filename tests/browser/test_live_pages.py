@@ -6,8 +6,7 @@ import re
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from lab_in_chromium import SLOW
+from lab_in_chromium import SLOW, serious_faults
 from live_folder import IN_FLOAT32, int8_model, make_folder, served
 from playwright.sync_api import expect
 from test_explorers import HOSTILE
@@ -207,7 +206,7 @@ def test_time_machine(all_of_them):
     for moment in range(len(film.steps)):
         for prompt in range(len(film.prompts)):
             names = [visible(token_id, tokenizer) for token_id, _ in film.next_tokens(prompt, moment)]
-            written = "".join(letter if letter.isprintable() else "�" for letter in film.samples[moment])
+            written = film.written(moment)
             for panel in panels:
                 words = f"After the beginning, {names[0]} is likeliest. {panel.words(moment, prompt)}"
                 wanted.append([f"{losses.words(moment)} {words}", f"It writes: {written}", names])
@@ -264,7 +263,23 @@ def test_layer_norm(all_of_them):
              ("shift", 3, {"shift": 0.3}), ("eps", 3, {"eps": 10.0}))  # fmt: skip
     for label, steps, change in moves:
         explorer.next_of("eps", steps) if label == "eps" else explorer.slide(label, steps)
-        explorer.says("Before" + say(**change).replace("-0.00", "0.00").split("Before")[1])
+        explorer.says("Before" + say(**change).split("Before")[1])
+
+
+def test_a_story_stops_that_is_no_longer_on_the_page(browser, address):
+    """As in a notebook whose cell is run again while the story is playing."""
+    page = LivePage(browser, address)
+    story = page.explorer("story")
+    story.press("Play")
+    story.says(re.compile(r"[1-9]\d* tokens? written"))
+    grows = """async () => {
+        const place = document.querySelector('[data-alive="story"]'), text = place.querySelector(".text");
+        const written = async () => (await new Promise((after) => setTimeout(after, 600)), text.textContent);
+        place.remove();
+        return (await written()) !== (await written());
+    }"""
+    assert not page.page.evaluate(grows)
+    page.page.close()
 
 
 def test_what_somebody_types_is_text(all_of_them):
@@ -286,8 +301,7 @@ def test_everybody_can_use_them_in_each_theme_and_width(all_of_them, theme, widt
     for name in EXPLORERS:
         all_of_them.explorer(name)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    found = Axe().run(page).response["violations"]
-    assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
+    assert serious_faults(page) == []
     paper = "element => getComputedStyle(element).backgroundColor"
     box = page.locator(".gptcore-live").first
     assert box.evaluate(paper) == {"light": "rgb(255, 255, 255)", "dark": "rgb(28, 28, 30)"}[theme]
@@ -315,3 +329,21 @@ def test_a_page_fetches_no_more_than_it_needs_and_says_what_is_missing(browser, 
         re.compile(r"could not come to life: stories\.\w+ did not come \(404")
     )
     page.page.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("reject()", "no answer"),
+        ("resolve({ status: 404, statusText: 'Not Found' })", "404 Not Found"),
+        ("resolve({ status: 404, statusText: '' })", "404"),  # HTTP/2 has no words for it
+    ],
+)
+def test_why_a_file_did_not_come_is_said_in_one_bracket(answer, why, browser, address):
+    page = browser.new_page()
+    page.add_init_script(f"window.fetch = () => Promise.{answer}")
+    page.goto(f"{address}/one.html")
+    expect(page.get_by_role("alert")).to_have_text(
+        f"This explorer could not come to life: activations.json did not come ({why}); load the page again"
+    )
+    page.close()

@@ -259,6 +259,7 @@ def test_a_part_that_is_missing_is_gptcores_and_holds_the_learners_parts():
         (("return self.out_proj(context)", "self.out_proj(context)"), A, "the `return` is missing"),
         ((MERGED, "(weights @ v).no_such_thing"), A, "'Tensor' object has no attribute 'no_such_thing', "
          'in your line "context = (weights @ v).no_such_thing'),
+        ((MERGED, "__import__('numpy').broadcast_to(weights, 3)"), A, 'in your line "context = __import__('),
         (("return x\n", "raise NotImplementedError\n"), B, "it is not written yet"),
         (("mean = x", "x += 1; mean = x"), N, "it changes the tensor that it is given"),
         (("return self.out_proj(context)", "return context.tolist()"), A, "it returns list, not a tensor"),

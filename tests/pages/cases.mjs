@@ -54,6 +54,7 @@ export function casesOf(open) {
     },
     numbers: async (file, name) => Array.from(live.readSafetensors(await open(file)).tensors[name]),
     layerNorm: async (...given) => live.layerNorm(...given),
+    fixed: async (numbers, digits) => numbers.map((number) => live.fixed(number, digits)),
   };
 }
 

@@ -176,6 +176,25 @@ def test_activations_and_their_slopes_are_torchs(folder, name):
     torch.testing.assert_close(times_value, -1.5 * torch.stack(with_slope(ACTIVATIONS["SwiGLU gate"], xs, 1.0)))
 
 
+@pytest.mark.parametrize("digits", range(4))
+def test_numbers_are_written_as_python_writes_them(node, digits):
+    """Also those that lie half way between two decimals, and those that only seem to after a multiplication."""
+    numbers = [number / divisor for divisor in (3, 8, 16, 200, 2000) for number in range(-2500, 2501)]
+    numbers += [0.175, -1.725, -0.0, -1e-9]
+    assert node.ask("fixed", numbers, digits) == [f"{number:z.{digits}f}" for number in numbers]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_written_as_the_kernels_explorer_writes_it(node, folder, name):
+    drawn = json.loads((folder / CURVES).read_bytes())
+    curves = {name: numbers for name, *numbers in drawn["curves"]}
+    xs = torch.tensor(drawn["xs"], dtype=torch.float64)
+    for value in [number / 10 for number in range(-20, 21)] if name == "SwiGLU gate" else [1.0]:
+        for numbers, wanted in zip(curves[name], with_slope(ACTIVATIONS[name], xs, value), strict=True):
+            found = node.ask("fixed", [value * number for number in numbers], 3)
+            assert found == [f"{number:z.3f}" for number in wanted.tolist()], value
+
+
 def test_layer_norm_is_gptcores(node):
     layer = LayerNorm(4).requires_grad_(False)
     for x in ([3.0, -1.0, 0.5, 2.0], [5.0, 5.0, 5.0, 5.0], [-10.0, 10.0, 0.0, 1.0]):

@@ -1,4 +1,4 @@
-"""Notebook 11: switch off one head, or one shortcut, and read what the model says without it."""
+"""Notebooks 11 and 14: switch off one head, or one shortcut, and read what the model says without it."""
 
 import html
 

@@ -30,14 +30,17 @@ def activation_explorer():
     def view(function, x, value):
         activation = ACTIVATIONS[function]
         ys, slopes = with_slope(activation, grid, value)
-        (y,), (slope,) = (numbers.tolist() for numbers in with_slope(activation, torch.tensor([x]), value))
+        at = torch.tensor([x], dtype=torch.float64)  # as the page's explorer: both round alike
+        (y,), (slope,) = (numbers.tolist() for numbers in with_slope(activation, at, value))
         curve.set_ydata(ys)
         slope_curve.set_ydata(slopes)
         tangent.set_data([x - 1, x + 1], [y - slope, y + slope])
         points[0].set_data([x], [y])
         points[1].set_data([x], [slope])
         gate = f" with value {value:.1f}" if function == "SwiGLU gate" else ""
-        return figure.reading(f"{function}{gate}: at x = {x:.2f} the output is {y:.3f} and the slope is {slope:.3f}.")
+        return figure.reading(
+            f"{function}{gate}: at x = {x:z.2f} the output is {y:z.3f} and the slope is {slope:z.3f}."
+        )
 
     controls = {
         "function": choice("function", list(ACTIVATIONS)),

@@ -12,7 +12,7 @@ _LIMIT = 10  # of the values that can be set
 def layer_norm_explorer(values=(3.0, -1.0, 0.5, 2.0)):
     """Move a token's activations, and scale, shift and eps: see what layer norm makes of them."""
     names = [f"x{i}" for i in range(len(values))]
-    layer = LayerNorm(len(values)).requires_grad_(False)
+    layer = LayerNorm(len(values)).double().requires_grad_(False)  # as the page's explorer: both round alike
     figure = LiveFigure("Bars of a token's activations, and beside them after layer norm.", columns=2)
     before, after = figure.axes
     for axes, title in ((before, "before"), (after, "after layer norm")):
@@ -21,7 +21,7 @@ def layer_norm_explorer(values=(3.0, -1.0, 0.5, 2.0)):
         axes.set_ylim(-1.2 * _LIMIT, 1.2 * _LIMIT)  # one range for both; scale and shift can lead to 8.2
 
     def view(scale, shift, eps, **moved):
-        x = torch.tensor([moved[name] for name in names])  # (emb_dim,)
+        x = torch.tensor([moved[name] for name in names], dtype=torch.float64)  # (emb_dim,)
         layer.scale.fill_(scale)
         layer.shift.fill_(shift)
         layer.eps = eps
@@ -29,8 +29,8 @@ def layer_norm_explorer(values=(3.0, -1.0, 0.5, 2.0)):
         move_bars(before, x.tolist(), ".2f")
         move_bars(after, y.tolist(), ".2f")
         words = (
-            f"Before: mean {x.mean():.2f}, variance {x.var(correction=0):.2f}. "
-            f"After: mean {y.mean():.2f}, variance {y.var(correction=0):.2f}."
+            f"Before: mean {x.mean():z.2f}, variance {x.var(correction=0):.2f}. "
+            f"After: mean {y.mean():z.2f}, variance {y.var(correction=0):.2f}."
         )
         return figure.reading(words)
 

@@ -9,7 +9,6 @@ from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, move_bars, pi
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GPT3 = {**GPT_CONFIG_124M, "emb_dim": 12288, "n_heads": 96, "n_layers": 96, "context_length": 2048}
-_MIB = 2**20
 
 
 def config_explorer():
@@ -33,7 +32,7 @@ def config_explorer():
             for name, shape in shapes.items()
         )
         parameters = count_parameters(cfg)
-        words = f"{parameters:,} parameters, {4 * parameters / _MIB:,.2f} MB in float32; head_dim {emb_dim // n_heads}."
+        words = f"{parameters:,} parameters, {4 * parameters / 1e6:,.2f} MB in float32; head_dim {emb_dim // n_heads}."
         table = f"<table><caption>tensors and their shapes</caption>{rows}</table>"
         in_words = "; ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in shapes.items())
         return f"<p><strong>{words}</strong></p>{table}", f"{words} Shapes: {in_words}."

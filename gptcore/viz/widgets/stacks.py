@@ -29,11 +29,11 @@ def gradient_explorer():
     layers = torch.arange(1, _DEEPEST + 1)
     figure = LiveFigure("Mean size of the gradient of each layer's weights, on a logarithmic axis.")
     axes = figure.axes
+    lowest, highest = 1e-12, 1e6
+    axes.set_ylim(lowest, highest)
     plots.lines(axes, layers, {"": torch.ones(_DEEPEST)}, markers=True, log_y=True, title="gradient in each layer",
                 xlabel="layer (1 is next to the input)", ylabel="mean |gradient|")  # fmt: skip
     (curve,) = axes.lines
-    lowest, highest = 1e-12, 1e6
-    axes.set_ylim(lowest, highest)
 
     def view(depth, activation, gain, shortcut):
         used = (gain * weights[:depth]).requires_grad_()
@@ -74,11 +74,11 @@ def residual_stream_explorer():
     depth = torch.arange(2 * _BLOCKS + 1) / 2
     figure = LiveFigure("Mean length of the vectors in the stream, from the input to the end of block 12.")
     axes = figure.axes
+    lowest, highest = 1e-2, 1e6
+    axes.set_ylim(lowest, highest)
     plots.lines(axes, depth, {"": depth + 1}, markers=True, log_y=True, title="length of the stream's vectors",
                 xlabel="block (a half: after attention)", ylabel="mean length")  # fmt: skip
     (curve,) = axes.lines
-    lowest, highest = 1e-2, 1e6
-    axes.set_ylim(lowest, highest)
 
     def view(norm_place, shortcut, drop_rate, gain):
         generator = torch.Generator().manual_seed(123)  # the same numbers are dropped each time

@@ -25,7 +25,7 @@ def time_machine_explorer():
         ids, chances = zip(*film.next_tokens(prompt, moment), strict=True)
         best = torch.return_types.topk((torch.tensor(chances), torch.tensor(ids)))
         first = visible(ids[0], tokenizer)
-        written = "".join(letter if letter.isprintable() else "�" for letter in film.samples[moment])
+        written = film.written(moment)
         words = f"{losses.words(moment)} After the beginning, {first} is likeliest. {show[panel].words(moment, prompt)}"
         sample = f'<p style="white-space:pre-wrap"><em>It writes:</em> {html.escape(written)}</p>'
         beginning = f"<p><em>The beginning:</em> {html.escape(film.prompts[prompt])}</p>"

@@ -1,4 +1,4 @@
-"""Notebook 10: watch a model learn, while it learns."""
+"""Notebooks 10 and 13: watch a model learn, while it learns."""
 
 import html
 import os
