@@ -20,14 +20,16 @@ from playwright.sync_api import expect, sync_playwright
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
+# axe-core is not to describe what it does not mind, nor to fetch style sheets of other sites: there are none.
+FAULTS_ALONE = {"resultTypes": ["violations"], "preload": False}
 SLOW_START = 300  # seconds after which a server that does not answer never will
 SLOW = 120_000  # milliseconds after which something has gone wrong on the page
 SLOW_RUN = 600_000  # and with a whole notebook
 
 
 def find_chromium():
-    """The path of a Chromium or Chrome, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    """The path of a Chromium or Chrome, or None; first the one without windows, which takes a fifth less time."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
     return next(filter(None, map(shutil.which, names)), None)
 
 
@@ -97,6 +99,7 @@ def wait_for_answer(url, server, log):
 
 def serious_faults(page, **how):
     """What keeps somebody from using the page, as axe-core finds it: [(rule, HTML)]."""
+    how["options"] = FAULTS_ALONE | how.get("options", {})
     found = Axe().run(page, **how).response["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
     return [(fault["id"], node["html"]) for fault in serious for node in fault["nodes"]]
