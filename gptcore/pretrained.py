@@ -181,8 +181,8 @@ def _reach(address):
     """Raise OSError, at once, when nothing answers: the hub's own client would try for half a minute."""
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT_SECONDS).close()
-    except urllib.error.HTTPError:
-        pass  # an answer, even if not a friendly one
+    except urllib.error.HTTPError as answer:  # even if not a friendly one
+        answer.close()  # otherwise Python 3.14 warns
 
 
 def _reason(error):

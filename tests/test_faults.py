@@ -269,8 +269,9 @@ class TestLab:
         notebooks = f"{server}/api/contents"
         with urllib.request.urlopen(f"{notebooks}?token={token}", timeout=SLOW_START) as answer:
             assert answer.status == 200
-        with pytest.raises(urllib.error.HTTPError, match="403"):
+        with pytest.raises(urllib.error.HTTPError, match="403") as refusal:
             urllib.request.urlopen(notebooks, timeout=SLOW_START)
+        refusal.value.close()
 
 
 def write_wheel(folder, name, module):

@@ -1,10 +1,12 @@
 """Checkpoints: real ones that transformers wrote, and damaged ones, each refused with its own message."""
 
 import http.client
+import http.server
 import json
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -393,6 +395,16 @@ def test_whatever_answers_in_the_hubs_place_one_sentence_says_so(error, reason, 
     monkeypatch.setattr(pretrained, "_reach", answer)
     with pytest.raises(ConnectionError, match=rf"'gpt2-xl' is not on this machine .*not be fetched \({reason}\)"):
         GPTModel.from_pretrained("gpt2-xl")
+
+
+def test_a_hub_that_refuses_has_answered(monkeypatch):
+    """Python 3.14 would warn of an answer that is left open, and here a warning is a failure."""
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        pretrained._reach(f"http://127.0.0.1:{server.server_port}")  # 501: it knows no HEAD
+        thread.join()
 
 
 def in_a_new_process(program, tmp_path, **variables):

@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import urllib.error
 import urllib.request
 import venv
 from pathlib import Path
@@ -183,6 +184,9 @@ def can_reach(address):
     try:
         with urllib.request.urlopen(f"{address}/torch/", timeout=5):
             return True
+    except urllib.error.HTTPError as refusal:
+        refusal.close()  # otherwise Python 3.14 warns
+        return False
     except (OSError, http.client.HTTPException):  # also a connection that is closed, or an answer that is no HTTP
         return False
 
