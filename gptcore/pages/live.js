@@ -296,7 +296,7 @@ function tenLikeliest(press) {
 
 /** Lines [look, xs, ys] and texts [look, x, y, words] on axes: `x` and `y` are [lowest, highest, name, ticks]. */
 function chart(title, x, y, lines, texts = [], scale = Number) { // `scale` is Math.log for a logarithmic x
-  const [left, right, top, bottom] = [44, 330, 24, 194]; // of 340 times 230
+  const [left, right, top, bottom] = [44, 324, 24, 194]; // of 340 times 230
   const px = (value) => left + ((right - left) * (scale(value) - scale(x[0]))) / (scale(x[1]) - scale(x[0]));
   const py = (value) => bottom + ((top - bottom) * (value - y[0])) / (y[1] - y[0]);
   const point = (a, b) => `${px(a).toFixed(1)} ${py(b).toFixed(1)}`;
@@ -539,12 +539,14 @@ function shelfOf(open) {
 
 /** Bring an explorer to life. What stood in the element stays until it is there, or beside the reason why it is not. */
 async function start(element, name, shelf) {
+  const word = make("p", { role: "status" }, "An explorer that moves is on its way.");
+  element.append(word);
   try {
     if (!Object.hasOwn(EXPLORERS, name)) throw new Error(`there is no explorer "${name}"`);
     await EXPLORERS[name](element, shelf);
     element.dataset.alive = name;
   } catch (error) {
-    element.append(make("p", { role: "alert" }, `This explorer could not come to life: ${error.message}`));
+    word.replaceWith(make("p", { role: "alert" }, `This explorer could not come to life: ${error.message}`));
   }
 }
 

@@ -51,6 +51,8 @@ FOLDS = {
     "check": ("hide-input", "Show the check"),
     "extra": ("hide-input", "Show the code of the drawing"),
 }
+# A text of the model in one line is wrapped, as JupyterLab does; a table stays one.
+LONG_LINE, LONG_LINES = 100, "long-lines"
 QUESTION = "guess"  # the tag of cells of which the question stays, as text, and not the line of code
 
 DOORS = '<p class="doors"><a href="{binder}">Open in Binder</a> <a href="{colab}">Open in Colab</a></p>'
@@ -178,6 +180,9 @@ def code_on_site(cell):
             cell.metadata.mystnb = {"code_prompt_show": words, "code_prompt_hide": words.replace("Show", "Hide")}
     if QUESTION in tags:
         cell.metadata.tags = [*tags, "remove-input"]
+    printed = "\n".join(output.text for output in cell.outputs if output.output_type == "stream")
+    if max(map(len, printed.split("\n"))) > LONG_LINE:
+        cell.metadata.tags = [*cell.metadata.get("tags", []), LONG_LINES]
     called = re.search(r"\bwidgets\.(\w+_explorer)\(", cell.source)
     lives = re.search(r'\blive_explorer\("(\w+)"', cell.source)
     instead = lives[1] if lives else INSTEAD.get(called and called[1])

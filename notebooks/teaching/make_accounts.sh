@@ -21,7 +21,7 @@ done
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 mkdir -p "$home/gpt/notebooks"
-cp -r "$project"/notebooks/*.ipynb "$project/notebooks/exercises" "$home/gpt/notebooks/"
+cp -r "$project"/notebooks/*.ipynb "$project"/notebooks/{glossary.md,exercises} "$home/gpt/notebooks/"
 ln -s "$project/gptcore" "$home/gpt/gptcore" # the notebooks link to its source
 
 getent group students >/dev/null || groupadd students

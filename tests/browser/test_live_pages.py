@@ -311,6 +311,17 @@ def test_everybody_can_use_them_in_each_theme_and_width(all_of_them, theme, widt
     page.evaluate("delete document.documentElement.dataset.theme")
 
 
+def test_no_word_is_cut_off_at_the_edge_of_its_picture(all_of_them):
+    for name in EXPLORERS:
+        cut = all_of_them.explorer(name).explorer.evaluate(
+            """explorer => [...explorer.querySelectorAll("svg text")].filter((text) => {
+                const word = text.getBoundingClientRect(), picture = text.ownerSVGElement.getBoundingClientRect();
+                return word.left < picture.left - 1 || word.right > picture.right + 1;
+            }).map((text) => text.textContent)"""
+        )
+        assert cut == [], name
+
+
 def test_a_page_fetches_no_more_than_it_needs_and_says_what_is_missing(browser, address):
     page = LivePage(browser, address, "one.html")
     page.explorer("activation")
@@ -329,6 +340,17 @@ def test_a_page_fetches_no_more_than_it_needs_and_says_what_is_missing(browser, 
         re.compile(r"could not come to life: stories\.\w+ did not come \(404")
     )
     page.page.close()
+
+
+def test_while_its_files_are_on_their_way_an_explorer_says_so(browser, address):
+    page = browser.new_page()
+    slow = "(...asked) => new Promise((come) => { window.arrive = () => come(get(...asked)); })"
+    page.add_init_script(f"const get = window.fetch; window.fetch = {slow};")
+    page.goto(f"{address}/one.html")
+    expect(page.get_by_role("status")).to_have_text("An explorer that moves is on its way.")
+    page.evaluate("arrive()")
+    expect(page.get_by_role("status")).to_contain_text("the output is")
+    page.close()
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,16 @@ def test_a_page_is_small_and_each_picture_has_its_text(site, pages):
         assert page.without_alt == [], name
 
 
+def test_a_name_in_a_formula_has_no_backslash(site, pages):
+    formulas = [each for name in pages for each in re.findall(r"<math.*?</math>", read_page(site / name), re.DOTALL)]
+    assert any("head_dim" in each for each in formulas)
+    assert [each for each in formulas if "\\" in each] == []
+
+
+def read_page(path):
+    return path.read_text(encoding="utf-8")
+
+
 def links_of(path):
     """Where a notebook's or a text's links lead, those in its outputs too, from the project's root."""
     if path.suffix == ".md":
@@ -319,10 +329,28 @@ def test_a_lesson_on_paper_asks_first_and_answers_at_the_end(reading, address):
                                            .reduce((a, b) => a + b)"""
     questions = reading.locator("blockquote.predict")
     assert questions.count() >= 5 and all(question.evaluate(room) > 60 for question in questions.all())
-    hidden = (".answer", ".tag_predict details", ".tag_check", ".sidebar-drawer", ".doors")
+    hidden = (".answer", ".tag_predict details", ".tag_check", ".sidebar-drawer", ".doors", ".tag_guess .stream")
     for kind in hidden:
         assert not any(part.is_visible() for part in reading.locator(kind).all()), kind
     assert answers.count() == questions.count()
     assert "That is worse than blind guessing." in answers.first.inner_text()
     assert answers.first.bounding_box()["y"] > questions.last.bounding_box()["y"]
     assert reading.pdf(format="A4").count(b"/Type /Page\n") <= PAGES_ON_PAPER
+    assert all(guess.is_visible() for guess in reading.locator(".tag_guess p:first-child").all())
+    assert not any(press.is_visible() for press in reading.locator(".tag_guess p + p").all())  # nothing to press here
+
+
+def test_a_table_on_paper_begins_below_its_heading(reading, address):
+    reading.goto(f"{address}notebooks/glossary.html")
+    assert reading.pdf(format="A4").count(b"/Type /Page\n") == 2  # three, where the first has nothing but the heading
+
+
+def test_a_text_of_the_model_and_the_glossary_are_read_without_scrolling_sideways(reading, address):
+    wider = "parts => parts.filter(part => part.scrollWidth > part.clientWidth).length"
+    reading.goto(f"{address}notebooks/09_greedy_generation.html")
+    reading.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    texts = reading.locator(".tag_long-lines .stream pre")
+    assert "They were both very proud." in "".join(texts.all_inner_texts())
+    assert texts.evaluate_all(wider) == 0
+    reading.goto(f"{address}notebooks/glossary.html")
+    assert reading.locator(".table-wrapper").evaluate_all(wider) == 0

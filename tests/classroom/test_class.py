@@ -59,6 +59,12 @@ def test_everybody_finds_their_own_saved_work(students):
         assert saved.count("was here") == 1
 
 
+def test_the_glossary_is_there_to_which_notebook_00_leads(students):
+    student, _ = students[NAMES[0]]
+    glossary = f"{student.base}/api/contents/gpt/notebooks/glossary.md"
+    assert student.browser.get(glossary, timeout=hub_module.SLOW).status_code == 200
+
+
 def test_nobody_reads_anothers_server(students):
     (first, _), (second, _) = students[NAMES[0]], students[NAMES[1]]
     for path in ["lab", "api/contents", f"api/contents/{lesson.TASKS}", "api/kernels"]:

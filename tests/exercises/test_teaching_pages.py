@@ -35,3 +35,17 @@ def test_the_table_has_every_exercise_with_its_minutes_and_points():
         assert re.search(rf"{name} {minutes} min {'●' * points}[, ]", shown), name
     assert set(make_pages.ratings()) - {IN_WORDS} == set(EXERCISES)
     assert table in make_pages.GUIDE.read_text(encoding="utf-8")
+
+
+def test_the_guide_names_the_minutes_and_points_that_there_are():
+    guide, front = (
+        path.read_text(encoding="utf-8") for path in (make_pages.GUIDE, make_pages.TEACHING.parents[1] / "README.md")
+    )
+    ratings = make_pages.ratings()
+    lessons = [int(minutes) for minutes in re.findall(r"^\| \[\d\d .*\| (\d+) \|$", front, re.MULTILINE)]
+    exercises = [sum(ratings[name][2] for name in names) for names in LESSONS.values()]
+    assert len(lessons) == 15
+    assert f"of {min(lessons)} to {max(lessons)} minutes" in guide
+    assert f"another {min(exercises)} to {max(exercises)}:" in " ".join(guide.split())
+    graded = {int(points) for points in re.findall(r"^ +\d+ of (\d+)  \w+$", guide, re.MULTILINE)}
+    assert graded == {sum(ratings[name][1] for name in LESSONS["02"])}

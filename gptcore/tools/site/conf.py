@@ -38,7 +38,11 @@ html_show_sphinx = False
 html_show_copyright = False
 html_math_renderer = "mathml"
 # What docutils does not know, said in the words that it knows.
-SAME_FORMULA = [(r"\\dots\b", r"\\ldots"), (r"\\frac(\d)(\d)", r"\\frac{\1}{\2}")]
+SAME_FORMULA = [
+    (r"\\dots\b", r"\\ldots"),
+    (r"\\frac(\d)(\d)", r"\\frac{\1}{\2}"),
+    (r"\\text\{[^{}]*\}", lambda text: text[0].replace(r"\_", "_")),
+]
 
 FIELD = re.compile(r"(?:^|(?<=[.:)] ))(Shapes|Raises|Source|Notebooks?): ", re.MULTILINE)
 NOTEBOOK = re.compile(r"\b(\d\d_[a-z0-9_]+[a-z0-9])\b")
