@@ -250,7 +250,8 @@ def _verdict(name, answer, variable=None):
             why = asked.judge(answer) or asked.solved
             _refuse_what_is_ready_made()
     except NotAnswered as found:
-        return False, f"○ {name} is not answered yet{found}. For help: hint({name!r})"
+        prints = " What it prints does not count: `return` gives a result back." if _has_text(printed) else ""
+        return False, f"○ {name} is not answered yet{found}.{prints} For help: hint({name!r})"
     except Wrong as wrong:
         problem, failing = str(wrong), wrong.case or _trial.case
         if wrong.case:
@@ -267,10 +268,36 @@ def _verdict(name, answer, variable=None):
         _trial = before
     if failing is not None:
         _failing[name] = failing
-    if printed is not None and printed.getvalue().strip():
+    problem += _advice_on_powers(answer)
+    if _has_text(printed):
         first_line = printed.getvalue().strip().splitlines()[0]
         problem += f"\n  (Your code printed: {first_line[:100]})"
     return False, f"✗ {name} not yet. {problem}{by_hand}"
+
+
+def _has_text(printed):
+    return printed is not None and bool(printed.getvalue().strip())
+
+
+def _advice_on_powers(answer):
+    """Return a sentence if a learner's function has a `^` where a power seems to be meant, such as `x^3`."""
+    tree = _source_of(answer) if callable(answer) else None
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
+            behind = node.right
+            while isinstance(behind, ast.BinOp):  # to Python, 2 * x^2 + x is (2 * x) ^ (2 + x)
+                behind = behind.left
+            if isinstance(behind, ast.Constant):
+                return " (In Python `^` makes no powers: write `**`.)"
+    return ""
+
+
+def _source_of(function):
+    """Return the tree of a function's source, or None where Python does not know it."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return None
 
 
 def _refuse_what_is_ready_made():
@@ -310,6 +337,10 @@ def call(function, *arguments, **keywords):
         if isinstance(error, NotImplementedError) and not str(error):  # PyTorch's own say what is not implemented
             raise NotAnswered from None
         what = f"{type(error).__name__}: {_text_of(error)}{own_line(error)}"
+        if "Boolean value of Tensor with more than one value" in what:
+            what += (
+                ". `and`, `or` and `if` take one True or False; for each number it is `(...) & (...)`, `(...) | (...)`"
+            )
         raise Wrong(f"For {show_all(before, function)} it stopped with {what}", before) from None
     if result is None or result is ...:
         raise NotAnswered(": your function returns nothing")
@@ -355,9 +386,8 @@ def _as_given(arguments):
 
 def _why_nothing(function):
     """Say why a function may return something for some arguments only, as far as its source tells."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
+    tree = _source_of(function)
+    if tree is None:
         return "Does its `return` stand inside a loop, or has a branch of an `if` none?"
     loops = [node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.While))]
     if any(isinstance(inner, ast.Return) for loop in loops for inner in ast.walk(loop)):
@@ -385,8 +415,9 @@ def check_function(answer, cases, right, mistakes, tolerance=1e-5):
     if missed is None:
         return
     name_mistake(mistakes, lambda wrong: _gives(wrong, cases, results, tolerance), missed[0])
+    pairs = list(zip(results, wanted, strict=True))
     for case, result, expected in tried:
-        check_kind(result, expected, case=case, function=answer, tolerance=tolerance)
+        check_kind(result, expected, case=case, function=answer, tolerance=tolerance, pairs=pairs)
     case, result, expected = missed
     differs = f"it gives {show(result)}; expected is {show(expected)}{_where(result, expected)}"
     raise Wrong(f"For {show_all(case, answer)} {differs}.", case)
@@ -398,8 +429,14 @@ def _where(result, expected):
         return ""
     difference = (result.detach().double() - expected.double()).abs().nan_to_num(torch.inf)
     place = tuple(index.item() for index in torch.unravel_index(difference.argmax(), difference.shape))
-    wrong, right = result[place].item(), expected[place].item()
-    return f". They differ most at {list(place)}: {wrong:.6g} instead of {right:.6g}"
+    wrong, right = _digits(result[place], 6), _digits(expected[place], 6)
+    return f". They differ most at {list(place)}: {wrong} instead of {right}"
+
+
+def _digits(element, digits):
+    """Return one number of a tensor with so many digits, or True or False."""
+    value = element.item()
+    return str(value) if isinstance(value, bool) else f"{value:.{digits}g}"
 
 
 def copies(case):
@@ -416,10 +453,11 @@ def _gives(wrong, cases, results, tolerance):
         return False
 
 
-def check_kind(result, expected, before="", *, case=None, function=None, tolerance=1e-5):
+def check_kind(result, expected, before="", *, case=None, function=None, tolerance=1e-5, pairs=None):
     """Raise Wrong unless `result` has the type of `expected`, and, as a tensor, its shape, dtype and device.
 
-    `before` begins the message, unless `case` is given, the arguments that `function` was called with.
+    `before` begins the message, unless `case` is given, the arguments that `function` was called with. `pairs` are all
+    results with what is expected, where there are more: the numbers are called right only if all of them are.
     """
     if case is not None:
         before = f"For {show_all(case, function)} "
@@ -430,7 +468,7 @@ def check_kind(result, expected, before="", *, case=None, function=None, toleran
             raise Wrong(f"{before}expected is {show(expected)}, not {show(result)}.", case)
         return
     if not isinstance(result, torch.Tensor):
-        remedy = _remedy(result, expected, tolerance)
+        remedy = _remedy(result, pairs or [(result, expected)], tolerance)
         raise Wrong(f"{before}expected is a tensor of shape {tuple(expected.shape)}, not {show(result)}.{remedy}", case)
     if result.shape != expected.shape:
         raise Wrong(f"{before}the result has shape {tuple(result.shape)}; expected is {tuple(expected.shape)}.", case)
@@ -444,23 +482,31 @@ def check_kind(result, expected, before="", *, case=None, function=None, toleran
         named = zip(_names_of(function, case or ()), case or (), strict=True)
         like = [name for name, part in named if isinstance(part, torch.Tensor) and part.dtype == expected.dtype]
         kind = f"{like[0]}.dtype" if like and like[0] else str(expected.dtype)
-        right = close(result.to(expected.dtype), expected, max(tolerance, 1e-5))
+        right = _has_the_numbers(pairs or [(result, expected)], tolerance)
         remedy = f" The numbers are right: give them back as `.to({kind})`." if right else ""
         raise Wrong(f"{before}the result has dtype {result.dtype}; expected is {expected.dtype}.{remedy}", case)
 
 
-def _remedy(result, expected, tolerance):
+def _remedy(result, pairs, tolerance):
     """Say how to make a tensor of a list, tuple or array that holds the right numbers."""
     if not isinstance(result, (list, tuple, np.ndarray)) or not len(result):
         return ""
-    of_tensors = isinstance(result[0], torch.Tensor)
-    try:
-        tensor = torch.stack(list(result)) if of_tensors else torch.as_tensor(result)
-        right = close(tensor.to(expected), expected, max(tolerance, 1e-5))
-    except (RuntimeError, TypeError, ValueError):  # no table of numbers
-        return ""
-    way = "torch.stack" if of_tensors else "torch.tensor"
+    way = "torch.stack" if isinstance(result[0], torch.Tensor) else "torch.tensor"
+    right = _has_the_numbers(pairs, tolerance)
     return f" The numbers are right: make one tensor of them with `{way}(...)`." if right else ""
+
+
+def _has_the_numbers(pairs, tolerance):
+    """Return True if each result of `pairs` holds the numbers that are expected, whatever holds them."""
+    try:
+        return all(close(_as_tensor(given).to(right), right, max(tolerance, 1e-5)) for given, right in pairs)
+    except (RuntimeError, TypeError, ValueError):  # no table of numbers
+        return False
+
+
+def _as_tensor(given):
+    of_tensors = isinstance(given, (list, tuple)) and given and isinstance(given[0], torch.Tensor)
+    return torch.stack(list(given)) if of_tensors else torch.as_tensor(given)
 
 
 def close(result, expected, tolerance=1e-5):
@@ -591,7 +637,7 @@ def show(value):
             return f"a tensor of shape {tuple(value.shape)} without numbers, on the device meta"
         if value.numel() <= 6:
             return f"the tensor {_numbers_of(value)}"
-        return f"a tensor of shape {tuple(value.shape)} that begins with {value.detach().flatten()[0].item():.4g}"
+        return f"a tensor of shape {tuple(value.shape)} that begins with {_digits(value.detach().flatten()[0], 4)}"
     text = repr(value)
     if type(value) in (int, float, bool):
         return text

@@ -152,9 +152,15 @@ function(
         "You count equal shapes once. Two tensors of one shape hold numbers of their own.": (
             lambda shapes: sum(math.prod(shape) for shape in set(shapes))
         ),
+        "You go on multiplying from shape to shape. Each shape's product begins anew, at 1.": (
+            lambda shapes: sum(math.prod(map(math.prod, shapes[: place + 1])) for place in range(len(shapes)))
+        ),
         "That is how many tensors there are. How many numbers do they hold?": len,
         "That is the first tensor alone. Does your `return` stand inside the loop?": (
             lambda shapes: math.prod(shapes[0]) if shapes else 0
+        ),
+        "That is the last tensor alone. In the loop, each product is added to the sum of those before.": (
+            lambda shapes: math.prod(shapes[-1]) if shapes else 0
         ),
     },
     solved="That is all that counting a model takes, once you have its shapes.",
@@ -231,7 +237,7 @@ def mended_text_vectors(answer):
     ],
 )
 def my_config(answer):
-    if type(answer) is not dict:
+    if not isinstance(answer, dict):
         raise Wrong(f"Expected a dictionary like GPT_CONFIG_124M, got {show(answer)}.")
     cfg = {}
     for key in answer:
@@ -239,7 +245,10 @@ def my_config(answer):
             raise Wrong(f"{key!r} is no key of a configuration. GPT_CONFIG_124M has all seven: leave others out.")
     for key, value in answer.items():
         try:
-            cfg[key] = value if type(value) is bool else as_number(value)
+            if key == "qkv_bias":
+                cfg[key] = as_bool(value)
+            else:
+                cfg[key] = value if type(value) is bool else as_number(value)
         except Wrong as wrong:
             raise Wrong(f"{key}: {wrong}") from None
     try:
@@ -288,18 +297,20 @@ def my_config_from_shapes(answer):
     configs = [
         {**small, "n_layers": 1},
         {**small, "n_layers": 3, "qkv_bias": True},
-        {**small, "n_layers": 12, "context_length": 24, "n_heads": 12},  # as texts, "9" comes after "11"
+        # As texts, "9" comes after "11"; and with biases, a block has 16 tensors, without them 13.
+        {**small, "n_layers": 12, "context_length": 24, "n_heads": 12, "qkv_bias": True},
         {**small, "n_layers": 2, "vocab_size": 24, "context_length": 300},
         {**small, "n_layers": 1, "vocab_size": 10},  # not every vocabulary is larger than emb_dim
     ]
     results = call_all(answer, [(weight_shapes(cfg),) for cfg in configs])
-    for cfg, result in zip(configs, results, strict=True):
-        wanted = {key: cfg[key] for key in ("vocab_size", "context_length", "emb_dim", "n_layers", "qkv_bias")}
-        check_read_config(result, wanted)
+    keys = ("vocab_size", "context_length", "emb_dim", "n_layers", "qkv_bias")
+    tried = [(result, {key: cfg[key] for key in keys}) for cfg, result in zip(configs, results, strict=True)]
+    for result, wanted in tried:
+        check_read_config(result, wanted, tried)
 
 
-def check_read_config(result, wanted):
-    if type(result) is not dict:
+def check_read_config(result, wanted, tried):
+    if not isinstance(result, dict):
         raise Wrong(f"Expected a dictionary with the keys {', '.join(wanted)}, got {show(result)}.")
     unseen = [key for key in ("n_heads", "drop_rate") if key in result]
     if unseen:
@@ -317,23 +328,41 @@ def check_read_config(result, wanted):
             raise Wrong(f"{key}: {wrong}") from None
         if value != right:
             model = ", ".join(f"{name}={number}" for name, number in wanted.items())
-            raise Wrong(f"For a model with {model} your {key} is {value}.{likely_reason(key, value, wanted)}")
+            raise Wrong(f"For a model with {model} your {key} is {value}.{likely_reason(key, value, wanted, tried)}")
 
 
-def likely_reason(key, value, wanted):
-    if key == "n_layers" and value == wanted["n_layers"] - 1:
-        return " The blocks are numbered from 0, so the last number is one less than their count."
-    if key == "n_layers" and value in (9, 10):
-        return (
-            ' Numbers in a text: one character is only one digit of "11", and as texts, "9" comes after "11". '
-            "Cut the name at its dots and turn the number into an int."
-        )
-    if key == "n_layers" and value > wanted["n_layers"]:
-        return " You count several tensors for each block."
+def likely_reason(key, value, wanted, tried):
+    if key == "n_layers":
+        return reason_for_layers(value, wanted, tried)
     if key == "qkv_bias" and not value:
         return ' Among the names is "trf_blocks.0.att.W_query.bias", and `in` compares whole names.'
     if key == "qkv_bias":
         return " out_proj has a bias in every model: look at W_query, W_key or W_value."
-    if key != "n_layers" and value in wanted.values():
+    if value in wanted.values():
         return " That number belongs to another key: look at the order of the axes, and at which table it is."
+    return ""
+
+
+def reason_for_layers(count, wanted, tried):
+    """Return why a count of blocks may be wrong, from what came for each of the models."""
+    n_layers = wanted["n_layers"]
+    if count == n_layers - 1:
+        return " The blocks are numbered from 0, so the last number is one less than their count."
+    if count in (9, 10) and n_layers == 12:
+        return (
+            ' Numbers in a text: one character is only one digit of "11", and as texts, "9" comes after "11". '
+            "Cut the name at its dots and turn the number into an int."
+        )
+    try:
+        counts = [(as_number(result["n_layers"]), right) for result, right in tried]
+    except (Wrong, KeyError, TypeError):  # what came for another model is no answer at all
+        return ""
+    if len({count for count, _ in counts}) == 1:
+        return " You give this number for every model."
+    if all(count == right["n_layers"] + 1 for count, right in counts):
+        return " It is one too many for every model."
+    if all(count >= 2 * right["n_layers"] for count, right in counts):
+        return " You count several tensors for each block."
+    if all(count == right["n_layers"] for count, right in counts if not right["qkv_bias"]):
+        return " How many tensors a block has depends on qkv_bias: do not divide by a fixed number."
     return ""

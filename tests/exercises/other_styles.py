@@ -1,6 +1,7 @@
 """Right answers in other styles than the solutions': each must pass."""
 
 import math
+from collections import OrderedDict
 from functools import reduce
 
 import numpy as np
@@ -190,7 +191,10 @@ RIGHT = {
         lambda shapes: sum(torch.empty(shape, device="meta").numel() for shape in shapes),
         lambda shapes: np.int64(sum(reduce(lambda a, b: a * b, shape, 1) for shape in shapes)),
     ],
-    "01.5": [{**SMALL, "drop_rate": 0, "qkv_bias": False}, {**SMALL, "n_layers": np.int64(4)}],
+    "01.5": [
+        *({**SMALL, "drop_rate": 0, "qkv_bias": False}, {**SMALL, "n_layers": np.int64(4)}, OrderedDict(SMALL)),
+        {**SMALL, "qkv_bias": np.bool_(True)},
+    ],
     "01.6": [
         lambda shapes: {
             "qkv_bias": np.bool_(any(name.endswith("W_key.bias") for name in shapes)),
@@ -198,7 +202,14 @@ RIGHT = {
             "emb_dim": shapes["final_norm.scale"][0],
             "vocab_size": shapes["out_head.weight"][0],
             "context_length": shapes["pos_emb.weight"][0],
-        }
+        },
+        lambda shapes: OrderedDict(
+            vocab_size=shapes["out_head.weight"][0],
+            emb_dim=shapes["final_norm.scale"][0],
+            context_length=shapes["pos_emb.weight"][0],
+            n_layers=sum(name.endswith("norm2.shift") for name in shapes),
+            qkv_bias="trf_blocks.0.att.W_value.bias" in shapes,
+        ),
     ],
     "02.1": [norm_from_sums, norm_row_by_row, norm_with_a_try, layer_norm],
     "02.2": [38_400.0, np.int64(38_400), torch.tensor(38_400)],

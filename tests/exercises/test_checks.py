@@ -172,6 +172,33 @@ def test_what_a_wrong_answer_printed_is_shown(capsys):
     assert "(Your code printed: here I am)" in said_of("02.1", talks, capsys)
 
 
+def test_a_function_that_prints_what_it_should_return_is_told_so(capsys):
+    def prints(shapes):
+        print(sum(map(len, shapes)))
+
+    assert "returns nothing. What it prints does not count: `return` gives" in said_of("01.3", prints, capsys)
+    assert "prints" not in said_of("01.3", nothing_yet, capsys)
+
+
+def power_by_a_caret(emb_dim, qkv_bias):
+    return 12 * emb_dim ^ 2 + 10 * emb_dim
+
+
+def cube_by_a_caret(x):
+    return x + 0.044715 * x ^ 3
+
+
+def joined_by_a_caret(num_tokens, window):
+    future = torch.ones(num_tokens, num_tokens, dtype=torch.bool).triu(1)
+    return future ^ future.T
+
+
+def test_who_writes_a_power_with_a_caret_is_told_so(capsys):
+    for name, answer in (("07.4", power_by_a_caret), ("03.1", cube_by_a_caret)):
+        assert "(In Python `^` makes no powers: write `**`.)" in said_of(name, answer, capsys)
+    assert "**" not in said_of("06.6", joined_by_a_caret, capsys)
+
+
 def test_what_pytorch_has_not_is_an_error_and_no_blank(capsys):
     def fails(x, scale, shift, eps):
         return torch.ones(2, 2).triu() | torch.ones(2, 2).tril()
@@ -194,6 +221,30 @@ def test_a_difference_in_a_large_tensor_is_named_where_it_is_largest():
         checking.check_function(
             torch.clone, [(x,)], lambda x: x.index_put((torch.tensor(1), torch.tensor(2)), torch.ones(())), {}
         )
+
+
+def test_a_difference_between_true_and_false_is_named_so(capsys):
+    x = torch.zeros(3, 4, dtype=torch.bool)
+    with pytest.raises(checking.Wrong, match=r"begins with True; .* begins with False\. .*: True instead of F"):
+        checking.check_function(lambda x: ~x, [(x,)], torch.clone, {})
+
+
+def test_numbers_are_called_right_only_if_those_of_every_call_are():
+    def without_a_remedy(answer, right, problem):
+        with pytest.raises(checking.Wrong, match=problem) as found:
+            checking.check_function(answer, [(1,), (2,)], right, {})
+        assert "numbers are right" not in str(found.value)
+
+    without_a_remedy(torch.ones, torch.arange, r"dtype torch.float32; expected is torch.int64")
+    without_a_remedy(lambda n: [0] * n, torch.arange, r"not list \[0\]")
+
+
+def test_or_between_tensors_gets_a_word_about_it(capsys):
+    def joins(num_tokens, window):
+        places = torch.arange(num_tokens)
+        return (places[:, None] < places) or (places[:, None] >= places + window)
+
+    assert "for each number it is `(...) & (...)`, `(...) | (...)`" in said_of("06.6", joins, capsys)
 
 
 def test_errors_name_the_learners_own_line(capsys):
