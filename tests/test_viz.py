@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Annotation
+from matplotlib.textpath import TextPath
 from PIL import Image
 
 from gptcore import LayerNorm
@@ -176,6 +178,14 @@ def test_mark_draws_a_named_line():
     assert (ax.lines[0].get_xdata()[0], ax.lines[1].get_ydata()[0]) == (3, 4)
 
 
+def test_a_marked_line_does_not_run_through_the_numbers_above_bars():
+    ax = axes()
+    plots.bars(ax, ["a"], {"": [0.8]}, values=".1f", **LABELS)
+    plots.mark(ax, y=1, label="1 GB")
+    number = ax.texts[0]
+    assert number.get_text() == "0.8" and number.get_bbox_patch().get_facecolor()[:3] == (1, 1, 1)
+
+
 def test_the_map_lights_the_parts_of_a_notebook(shown):
     diagrams.gpt_map("02")
     diagrams.gpt_map()
@@ -189,6 +199,17 @@ def test_the_map_lights_the_parts_of_a_notebook(shown):
     assert b"bold" not in decoded(shown[1])[1]
 
 
+def test_every_name_on_the_map_fits_into_its_box_when_it_is_lit():
+    bold = FontProperties(family="DejaVu Sans", weight="bold", size=14)  # without a resolution: pixels, as in the map
+    for _, _, width, name, _ in diagrams._MAP_BOXES:
+        assert TextPath((0, 0), name, prop=bold).get_extents().width < width - 2 * 4, name  # 4 is its border
+
+
+def test_the_map_keeps_words_of_its_notebook_whole(shown):
+    diagrams.gpt_map()
+    assert "pre{word-break:normal}" in shown[0].html
+
+
 def test_the_map_refuses_an_unknown_notebook():
     with pytest.raises(ValueError, match=r"'99' is not on the map; its numbers are 01, 02"):
         diagrams.gpt_map("99")
@@ -200,6 +221,15 @@ def test_flow_shows_each_step_with_its_note(shown):
     words = [e.text for e in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert words == ["ids", "(2, 4)", "a < b", "(2, 4, 768)"]
     assert len(list(svg.iter("{http://www.w3.org/2000/svg}polyline"))) == 1
+
+
+def test_a_long_flow_goes_on_in_the_next_row_so_that_it_stays_readable(shown):
+    diagrams.flow([(f"{i}", "(2, 4)") for i in range(8)], "eight steps")
+    svg = ElementTree.fromstring(decoded(shown[0])[1])
+    boxes = [e for e in svg.iter("{http://www.w3.org/2000/svg}rect") if e.get("rx")]
+    assert [e.get("y") for e in boxes] == 4 * ["6"] + 4 * ["86"] and boxes[0].get("x") == boxes[4].get("x")
+    assert len(list(svg.iter("{http://www.w3.org/2000/svg}polyline"))) == 7
+    assert float(svg.get("width")) < 700 and float(svg.get("height")) > 86 + diagrams.BOX_HEIGHT
 
 
 def test_show_source_shows_what_is_there_now(shown):

@@ -18,8 +18,10 @@ from torch.nn import functional as F
 
 import gptcore
 from gptcore.viz import plots, widgets
-from gptcore.viz.widgets import live
+from gptcore.viz.widgets import functions, live
 from gptcore.viz.widgets.attention import every_head
+from gptcore.viz.widgets.live import LiveFigure
+from gptcore.viz.widgets.tokens import visible
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -354,7 +356,7 @@ def test_attention_explorer_shows_a_trained_head_that_fetches(explore):
     explorer.controls["head"].value = 1
     explorer.controls["text"].value = 'The cat had a red hat, and now it was gone. "Please help me to find my'
     assert "0.99, to ␣hat" in explorer.words and "on the future: 0%" in explorer.words
-    explorer.controls["block"].value = None
+    explorer.controls["block"].value = "an untrained layer"
     assert "the sentence has 20 tokens; 10 fit" in explorer._problem.value
 
 
@@ -407,6 +409,41 @@ def test_size_explorer_counts_as_accounting_does(explore):
     assert f"{needs[0]:.2f} GB to run, {needs[1]:.2f} GB to train" in explorer.words
 
 
+def test_numbers_above_bars_are_written_out():
+    assert [live.short(size, 3) for size in (0.0131, 4.9, 350.2, 2503)] == ["0.0131", "4.9", "350", "2,500"]
+
+
+def test_every_choice_shows_which_button_is_pressed(explore):
+    widgets.attention_explorer(trained=gptcore.GPTModel.from_pretrained("stories"))
+    attention = next(reversed(live._shown.values()))
+    for control in (attention.controls["block"], explore("sampling_explorer").controls["top_k"]):
+        for index in range(len(control.options)):
+            control.index = index  # as a button does that is pressed
+            assert control.index == index and control.value is not None
+
+
+def test_what_the_activation_explorer_marks_stays_in_the_picture(explore, monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        functions, "LiveFigure", lambda *args, **more: figures.append(LiveFigure(*args, **more)) or figures[0]
+    )
+    explorer = explore("activation_explorer")
+    for function in functions.ACTIVATIONS:
+        for x, value in ((-4.0, -2.0), (-4.0, 2.0), (4.0, -2.0), (4.0, 2.0), (4.0, 1.0)):
+            for name, moved in {"function": function, "x": x, "value": value}.items():
+                explorer.controls[name].value = moved
+            for axes in figures[0].axes:
+                low, high = axes.get_ylim()
+                for line in axes.lines[0], axes.lines[-1]:  # the curve and the point
+                    assert low < min(line.get_ydata()) and max(line.get_ydata()) < high, (function, value)
+
+
+def test_a_token_that_nobody_would_see_is_shown_as_its_bytes():
+    tokenizer = gptcore.get_tokenizer()
+    letters = (" a", "\n\n", "\x1e", "\xa0")
+    assert [visible(tokenizer.encode(text)[0]) for text in letters] == ["␣a", "⏎⏎", "1e", "c2 a0"]
+
+
 def test_generation_explorer_writes_what_the_greedy_loop_writes(model, explore):
     explorer = explore("generation_explorer")
     explorer.controls["written"].value = 5
@@ -434,7 +471,7 @@ def test_sampling_explorer_shows_the_probabilities_that_are_drawn_from(model, ex
     with torch.no_grad():
         logits = model(gptcore.text_to_token_ids("One day"))[0, -1]
     for temperature, top_k, count in ((0.0, None, 1), (1.0, None, 50257), (2.0, 3, 3), (0.5, 10, 10), (0.0, 10, 1)):
-        explorer.controls["temperature"].value, explorer.controls["top_k"].value = temperature, top_k
+        explorer.controls["temperature"].value, explorer.controls["top_k"].value = temperature, top_k or "all"
         kept = logits.topk(top_k or len(logits)).values
         share = 1.0 if temperature == 0 else (kept / temperature).softmax(dim=-1)[0].item()
         assert (
@@ -445,7 +482,7 @@ def test_sampling_explorer_shows_the_probabilities_that_are_drawn_from(model, ex
     again = next(part for part in explorer.children[0].children if getattr(part, "description", "") == "Draw again")
     again.click()
     assert explorer.words == before  # greedy: nothing is drawn
-    explorer.controls["temperature"].value, explorer.controls["top_k"].value = 1.0, None
+    explorer.controls["temperature"].value, explorer.controls["top_k"].value = 1.0, "all"
     before = explorer.words
     again.click()
     assert explorer.words != before
@@ -497,9 +534,7 @@ def test_ablation_begins_without_a_shortcut_and_compares_only_with_something_off
     [(7.4361, "7.436"), (1.0, "1"), (591449.6, "591,400"), (5e13, "50,000,000,000,000"), (float("inf"), "inf")],
 )
 def test_a_perplexity_is_shown_with_four_digits(perplexity, shown):
-    from gptcore.viz.widgets.ablation import _short
-
-    assert _short(perplexity) == shown
+    assert live.short(perplexity) == shown
 
 
 @pytest.mark.parametrize("hidden", [False, True])

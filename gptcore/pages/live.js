@@ -67,13 +67,13 @@ export class Tokenizer {
     return new TextDecoder("utf-8", { ignoreBOM: true, fatal }).decode(bytes);
   }
 
-  /** A token's text with spaces and line ends made visible; its bytes when it is only part of a letter. */
+  /** A token's text with spaces and line ends made visible; its bytes when nobody would see it as a letter. */
   visible(id) {
     try {
-      return this.decode([id], true).replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
-    } catch {
-      return Array.from(this.tokens[id], (letter) => letter.charCodeAt(0).toString(16).padStart(2, "0")).join(" ");
-    }
+      const text = this.decode([id], true).replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥");
+      if (!/[\p{C}\p{Z}]/u.test(text)) return text; // a control character would leave an empty place
+    } catch { /* part of a letter */ }
+    return Array.from(this.tokens[id], (letter) => letter.charCodeAt(0).toString(16).padStart(2, "0")).join(" ");
   }
 }
 
@@ -482,13 +482,15 @@ async function activation(element, shelf) {
     const isGate = name === "SwiGLU gate", factor = isGate ? value : 1;
     const [outputs, slopes] = both.map((numbers) => numbers.map((number) => factor * number));
     const [x, y, slope] = [xs[i], outputs[i], slopes[i]];
+    const [outputAxis, slopeAxis] = factor !== 1 // then the gate reaches farther than the other functions
+      ? [[-8.5, 8.5, "output", [-8, -4, 0, 4, 8]], [-2.5, 2.5, "slope", [-2, -1, 0, 1, 2]]]
+      : [[-2, 4.5, "output", [-2, 0, 2, 4]], [-1.5, 2.2, "slope", [-1, 0, 1, 2]]];
     const gate = isGate ? ` with value ${fixed(value, 1)}` : "";
     return [
       `${name}${gate}: at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`,
-      chart(name, xAxis, [-2, 4.5, "output", [-2, 0, 2, 4]], [
+      chart(name, xAxis, outputAxis, [
         ["look-1 dashed", [x - 1, x + 1], [y - slope, y + slope]], ["look-0", xs, outputs], ["dot", [x, x], [y, y]]]),
-      chart("its slope (derivative)", xAxis, [-1.5, 2.2, "slope", [-1, 0, 1, 2]],
-        [["look-0", xs, slopes], ["dot", [x, x], [slope, slope]]]),
+      chart("its slope (derivative)", xAxis, slopeAxis, [["look-0", xs, slopes], ["dot", [x, x], [slope, slope]]]),
     ];
   };
   explorer(element, "An activation and its slope", {

@@ -9,6 +9,11 @@ from gptcore.viz.style import COLOURS, Picture
 BOX_HEIGHT = 44
 _PLAIN = {"fill": "#ffffff", "border": "#555555", "border_width": 1.5, "weight": "normal"}
 _LIT = {"fill": "#fbe3d3", "border": COLOURS[1], "border_width": 4, "weight": "bold"}
+_STEPS_IN_A_ROW = 4  # more would be too small to read in a narrow window
+
+# JupyterLab breaks a long line of print or of source anywhere, in the middle of a word. The map is in every lesson, so
+# it comes with a rule that keeps the words of its notebook whole.
+_WHOLE_WORDS = "<style>.jp-Notebook:has(.gptcore-picture) .jp-OutputArea-output pre{word-break:normal}</style>"
 
 # x, y, width, name, notebook that explains it
 _MAP_BOXES = (
@@ -25,11 +30,11 @@ _MAP_BOXES = (
     (594, 168, 166, "final layer norm", "02"),
     (594, 108, 166, "GPT model, logits", "08"),
     (594, 48, 166, "next token", "09"),
-    (14, 300, 140, "training", "10"),
-    (166, 300, 140, "OpenAI's weights", "11"),
-    (317, 300, 140, "fast writing", "12"),
-    (469, 300, 140, "what it learned", "13"),
-    (620, 300, 140, "your own GPT", "14"),
+    (14, 300, 134, "training", "10"),
+    (160, 300, 160, "OpenAI's weights", "11"),
+    (332, 300, 134, "fast writing", "12"),
+    (478, 300, 136, "what it learned", "13"),
+    (626, 300, 134, "your own GPT", "14"),
 )
 _NOTEBOOKS = {
     "01": "01_config_and_shapes",
@@ -93,19 +98,27 @@ def gpt_map(notebook=None):
     links = "".join(_link(*box) for box in _MAP_BOXES)
     picture = _picture(_MAP_WIDTH, _MAP_HEIGHT, parts, alt)
     picture.html = f'<div style="position:relative;display:inline-block;max-width:100%">{picture.html}{links}</div>'
+    picture.html += _WHOLE_WORDS
     display(picture)
 
 
 def flow(steps, alt):
-    """Show a chain of boxes from left to right; `steps` are pairs (name, shape or note)."""
-    width, gap = 136, 30
+    """Show a chain of boxes from left to right, in rows; `steps` are pairs (name, shape or note)."""
+    width, gap, pitch = 136, 30, BOX_HEIGHT + 36
+    last_column = min(len(steps), _STEPS_IN_A_ROW) - 1
     parts = []
     for i, (name, note) in enumerate(steps):
-        x = 4 + i * (width + gap)
-        parts.append(_box(x, 6, width, name, note))
-        if i:
-            parts.append(_arrow(((x - gap, 28), (x - 4, 28))))
-    display(_picture(8 + len(steps) * (width + gap) - gap, BOX_HEIGHT + 12, parts, alt))
+        row, column = divmod(i, _STEPS_IN_A_ROW)
+        x, y = 4 + column * (width + gap), 6 + row * pitch
+        middle = y + BOX_HEIGHT // 2
+        parts.append(_box(x, y, width, name, note))
+        if column:
+            parts.append(_arrow(((x - gap, middle), (x - 4, middle))))
+        elif row:  # from the end of the row above, between the two rows, down to the first box of this one
+            end, above, between = 4 + last_column * (width + gap) + width // 2, y - pitch + BOX_HEIGHT, y - 18
+            parts.append(_arrow(((end, above), (end, between), (x + width // 2, between), (x + width // 2, y - 4))))
+    rows = (len(steps) - 1) // _STEPS_IN_A_ROW
+    display(_picture(8 + (last_column + 1) * (width + gap) - gap, rows * pitch + BOX_HEIGHT + 12, parts, alt))
 
 
 def _link(x, y, width, name, number):

@@ -192,6 +192,8 @@ def outline(ax, rows, columns, label):
 def mark(ax, *, x=None, y=None, label):
     """Draw a thin dotted line across the plot at `x` or at `y`, with its name beside it."""
     look = {"color": "#555555", "linestyle": ":", "linewidth": 1.5}
+    for number in ax.texts:  # one above a bar would have the line through it
+        number.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     if x is not None:
         ax.axvline(x, **look)
         ax.text(x, 0.98, f"{label} ", rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform())

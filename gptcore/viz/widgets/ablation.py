@@ -6,7 +6,7 @@ import torch
 
 from gptcore import next_token_loss, replaced, text_to_token_ids
 from gptcore.viz.widgets.generation import likeliest
-from gptcore.viz.widgets.live import Explorer, choice, side_by_side, slider, text_box
+from gptcore.viz.widgets.live import Explorer, choice, short, side_by_side, slider, text_box
 from gptcore.viz.widgets.tokens import check_length, visible
 
 _BEST = 6
@@ -28,7 +28,7 @@ def ablation_explorer(model, text="The fox had a red ball", tokenizer=None):
         first = visible(whole.indices[0].item(), tokenizer)
         table = likeliest(whole, tokenizer, "the whole model")
         if part == "nothing":
-            words = f"Switched off: nothing. Likeliest next token: {first}. Perplexity of the text: {_short(usual)}."
+            words = f"Switched off: nothing. Likeliest next token: {first}. Perplexity of the text: {short(usual)}."
             return f"{table}<p>{html.escape(words)}</p>", words
         with switched_off(model, part, block, head):
             without, unusual = look(ids)
@@ -36,7 +36,7 @@ def ablation_explorer(model, text="The fox had a red ball", tokenizer=None):
         second = visible(without.indices[0].item(), tokenizer)
         words = (
             f"Switched off: {name}. Likeliest next token: {first}, without it {second}. "
-            f"Perplexity of the text: {_short(usual)}, without it {_short(unusual)}."
+            f"Perplexity of the text: {short(usual)}, without it {short(unusual)}."
         )
         tables = side_by_side(table, likeliest(without, tokenizer, f"without {name}"))
         return f"{tables}<p>{html.escape(words)}</p>", words
@@ -48,11 +48,6 @@ def ablation_explorer(model, text="The fox had a red ball", tokenizer=None):
         "head": slider("head", 0, model.cfg["n_heads"] - 1, 1, 0),
     }
     Explorer("ablation_explorer", view, controls).show()
-
-
-def _short(number):
-    """Four digits of a perplexity, which can be 2 or 2 million."""
-    return f"{float(f'{number:.4g}'):,.15g}"
 
 
 def switched_off(model, part, block, head):

@@ -15,6 +15,7 @@ _EMB_DIM, _HEADS, _VOCAB_SIZE = 64, 4, 50257
 _SHARPEN = 3.0  # untrained queries and keys hardly prefer anyone; three times larger, they show what the parts do
 _ROOM_FOR_NAMES = 52, 76  # points below and beside the squares: the tokens are written there
 _ROOM_BELOW_HEADS = 78
+_UNTRAINED = "an untrained layer"
 
 
 def attention_explorer(text="the cat sat and it purred", trained=None):
@@ -31,7 +32,8 @@ def attention_explorer(text="the cat sat and it purred", trained=None):
     )
     show_weights = _draw_squares(figure, MOST_TOKENS if trained is None else MOST_STORY_TOKENS)
 
-    def view(text, head, mask, scaling, block=None):
+    def view(text, head, mask, scaling, block=_UNTRAINED):
+        block = None if block == _UNTRAINED else block
         tokenizer = None if block is None else get_story_tokenizer()
         ids = text_to_token_ids(text if block is None else "<|endoftext|>" + text, tokenizer)
         most = MOST_TOKENS if block is None else MOST_STORY_TOKENS
@@ -64,7 +66,7 @@ def attention_explorer(text="the cat sat and it purred", trained=None):
     }
     if trained is not None:
         blocks = [(f"block {block}", block) for block in range(trained.cfg["n_layers"])]
-        controls["block"] = choice("weights of", [("an untrained layer", None), *blocks])
+        controls["block"] = choice("weights of", [(_UNTRAINED, _UNTRAINED), *blocks])
     Explorer("attention_explorer", view, controls).show()
 
 

@@ -24,8 +24,8 @@ def feed_forward_explorer(emb_dim=768):
     left, right = figure.axes
     plots.lines(left, x, {"curve": x, "network": x}, title="fitting a curve", xlabel="input", ylabel="output")
     target_line, fit_line = left.lines
-    left.legend(loc="lower right")
-    left.set_ylim(-1.8, 1.8)
+    left.legend(loc="upper center", ncols=2)
+    left.set_ylim(-1.5, 2.1)
     price = ["parameters", "FLOP\nper token"]
     plots.bars(right, price, {"": [1.0, 1.0]}, values=".2f", title=f"price at emb_dim {emb_dim}", xlabel="kind",
                ylabel="millions")  # fmt: skip

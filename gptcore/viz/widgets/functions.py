@@ -24,12 +24,15 @@ def activation_explorer():
     (slope_curve,) = right.lines
     points = [axes.plot([0], [0], "o", color="black", markersize=8)[0] for axes in (left, right)]
     left.legend(loc="upper left")
-    left.set_ylim(-2, 4.5)
-    right.set_ylim(-1.5, 2.2)
 
     def view(function, x, value):
         activation = ACTIVATIONS[function]
         ys, slopes = with_slope(activation, grid, value)
+        # With another value SwiGLU's gate reaches farther than the other functions, which would look flat beside it.
+        limits = ((-8.5, 8.5), (-2.5, 2.5)) if function == "SwiGLU gate" and value != 1 else ((-2, 4.5), (-1.5, 2.2))
+        for axes, (low, high) in zip((left, right), limits, strict=True):
+            if axes.get_ylim() != (low, high):  # to set them draws the frame again
+                axes.set_ylim(low, high)
         at = torch.tensor([x], dtype=torch.float64)  # as the page's explorer: both round alike
         (y,), (slope,) = (numbers.tolist() for numbers in with_slope(activation, at, value))
         curve.set_ydata(ys)

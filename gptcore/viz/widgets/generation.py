@@ -27,6 +27,7 @@ MOST_NEW_TOKENS = 30
 _BEST = 10
 _SECONDS_BETWEEN_TOKENS = 0.5
 _DRAWN_TOKENS = 16
+_ALL = "all"
 
 
 def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
@@ -126,6 +127,7 @@ def sampling_explorer(model, prompt="One day", tokenizer=None):
 
     def view(prompt, temperature, top_k):
         check_length(prompt, "prompt")
+        top_k = None if top_k == _ALL else top_k
         idx = text_to_token_ids(prompt, tokenizer)
         with torch.no_grad():
             logits = model(idx[:, -model.cfg["context_length"] :])[:, -1]  # (1, vocab_size)
@@ -148,7 +150,7 @@ def sampling_explorer(model, prompt="One day", tokenizer=None):
     controls = {
         "prompt": text_box("prompt", prompt),
         "temperature": slider("temperature", 0.0, 2.0, 0.1, 1.0, format=".1f"),
-        "top_k": choice("top-k", [("1", 1), ("3", 3), ("10", 10), ("all", None)], None),
+        "top_k": choice("top-k", [("1", 1), ("3", 3), ("10", 10), ("all", _ALL)], _ALL),
     }
 
     def draw_again():

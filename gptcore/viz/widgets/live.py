@@ -186,12 +186,13 @@ def own_random_numbers():
 
 
 def move_bars(axes, heights, values=""):
-    """Give the bars of `plots.bars(..., values=values)` new heights and labels."""
+    """Give the bars of `plots.bars(..., values=values)` new heights and labels; `values` may be a function, too."""
+    written = values if callable(values) else f"{{:{values}}}".format
     for bar, height in zip(axes.patches, heights, strict=True):
         bar.set_height(height)
     for label, bar, height in zip(axes.texts, axes.patches, heights, strict=False):
         label.xy = (bar.get_x() + bar.get_width() / 2, height)
-        label.set(text=f"{height:{values}}", va="bottom" if height >= 0 else "top")
+        label.set(text=written(height), va="bottom" if height >= 0 else "top")
         label.xyann = (0, 2 if height >= 0 else -2)
 
 
@@ -204,6 +205,11 @@ def move_heatmap(axes, matrix, values=""):
     image.set_clim(-largest if image.norm.vmin < 0 else 0, largest)
     for text, number in zip(axes.texts, numbers.ravel(), strict=False):
         text.set(text=f"{number:{values}}", color=plots.readable_on(image, number))
+
+
+def short(number, digits=4):
+    """So many digits of a number that can be 0.2 or 2 million."""
+    return f"{float(f'{number:.{digits}g}'):,.15g}"
 
 
 def side_by_side(*parts):
@@ -234,12 +240,13 @@ def pick(description, options, value):
 def choice(description, options, value=None):
     """Buttons side by side, one of them pressed: names, or pairs (name, value).
 
-    Not a list that drops down: JupyterLab takes the arrow keys and Enter away from it.
+    Not a list that drops down: JupyterLab takes the arrow keys and Enter away from it. No value may be None: to
+    ipywidgets that means that no button is pressed, and it would show none.
     """
     values = [option if isinstance(option, str) else option[1] for option in options]
     return ipywidgets.ToggleButtons(
         options=options,
-        value=values[0] if value is None and None not in values else value,
+        value=values[0] if value is None else value,
         description=description,
         style={"description_width": "initial", "button_width": "auto"},
     )

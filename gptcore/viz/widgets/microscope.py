@@ -106,11 +106,12 @@ def cut_explorer(model, text=STORY):
                 rows.append(row(name, ids, answer))
         said = visible(answer, tokenizer)
         head_row = "".join(
-            f'<th scope="col">{html.escape(each)}</th>'
+            f'<th scope="col" style="text-align:left">{html.escape(each)}</th>'
             for each in ("", "goes on", f"probability of {said}", "loss, all tokens", "loss, names again")
         )
         body = "".join(
-            f'<tr><th scope="row">{name}</th><td>{html.escape(text)}</td><td>{percent(chance)}</td>'
+            f'<tr><th scope="row" style="text-align:left">{name}</th>'
+            f'<td style="text-align:left">{html.escape(text)}</td><td>{percent(chance)}</td>'
             f"<td>{cost['all tokens']:.2f}</td><td>{cost['names again']:.2f}</td></tr>"
             for name, text, chance, cost in rows
         )
@@ -119,7 +120,8 @@ def cut_explorer(model, text=STORY):
             f"on names again {cost['names again']:.2f}; it goes on:{text}"
             for name, text, chance, cost in rows
         )
-        return f"<table><tr>{head_row}</tr>{body}</table>", words
+        # A widget's table has no room between its columns, unlike one in a stored output.
+        return f'<table style="border-spacing:14px 2px"><tr>{head_row}</tr>{body}</table>', words
 
     controls = {
         "text": text_box("text", text),

@@ -5,7 +5,17 @@ import torch
 from gptcore import GPT_CONFIG_124M, GPT_CONFIGS, count_parameters, memory_bytes, parameter_table, validate_config
 from gptcore.viz import plots
 from gptcore.viz.style import COLOURS
-from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, move_bars, pick, side_by_side, slider, switch
+from gptcore.viz.widgets.live import (
+    Explorer,
+    LiveFigure,
+    choice,
+    move_bars,
+    pick,
+    short,
+    side_by_side,
+    slider,
+    switch,
+)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GPT3 = {**GPT_CONFIG_124M, "emb_dim": 12288, "n_heads": 96, "n_layers": 96, "context_length": 2048}
@@ -77,7 +87,7 @@ def size_explorer():
         run, train = (
             sum(memory_bytes(cfg, training=training, **settings).values()) / 1e9 for training in (False, True)
         )
-        move_bars(memory.axes, [total * DTYPES[dtype].itemsize / 1e9, run, train], ".3g")
+        move_bars(memory.axes, [total * DTYPES[dtype].itemsize / 1e9, run, train], lambda size: short(size, 3))
         yours.set_ydata([count_parameters(cfg, tied=True)])
         largest = max(table, key=table.get)
         words = (

@@ -19,12 +19,13 @@ def token_explorer(text="Hello, I am learning"):
 
 
 def visible(token_id, tokenizer=None):
-    """The token's text, with spaces and line ends made visible; its bytes when it is only part of a letter."""
+    """The token's text, with spaces and line ends made visible; its bytes when nobody would see it as a letter."""
     raw = (tokenizer or get_tokenizer()).decode_single_token_bytes(token_id)
     try:
-        return raw.decode().replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
-    except UnicodeDecodeError:
+        text = raw.decode().replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
+    except UnicodeDecodeError:  # part of a letter
         return raw.hex(" ")
+    return text if text.isprintable() else raw.hex(" ")  # a control character would leave an empty place
 
 
 def check_length(text, name="text"):
