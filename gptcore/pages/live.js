@@ -482,13 +482,12 @@ async function activation(element, shelf) {
     const isGate = name === "SwiGLU gate", factor = isGate ? value : 1;
     const [outputs, slopes] = both.map((numbers) => numbers.map((number) => factor * number));
     const [x, y, slope] = [xs[i], outputs[i], slopes[i]];
-    const [outputAxis, slopeAxis] = factor !== 1 // then the gate reaches farther than the other functions
-      ? [[-8.5, 8.5, "output", [-8, -4, 0, 4, 8]], [-2.5, 2.5, "slope", [-2, -1, 0, 1, 2]]]
-      : [[-2, 4.5, "output", [-2, 0, 2, 4]], [-1.5, 2.2, "slope", [-1, 0, 1, 2]]];
+    const [yAxis, slopeAxis] = factor === 1 ? [[-2, 4.5, "output", [-2, 0, 2, 4]], [-1.5, 2.2, "slope", [-1, 0, 1, 2]]]
+      : [[-8.5, 8.5, "output", [-8, -4, 0, 4, 8]], [-2.5, 2.5, "slope", [-2, -1, 0, 1, 2]]]; // the gate reaches farther
     const gate = isGate ? ` with value ${fixed(value, 1)}` : "";
     return [
       `${name}${gate}: at x = ${fixed(x)} the output is ${fixed(y, 3)} and the slope is ${fixed(slope, 3)}.`,
-      chart(name, xAxis, outputAxis, [
+      chart(name, xAxis, yAxis, [
         ["look-1 dashed", [x - 1, x + 1], [y - slope, y + slope]], ["look-0", xs, outputs], ["dot", [x, x], [y, y]]]),
       chart("its slope (derivative)", xAxis, slopeAxis, [["look-0", xs, slopes], ["dot", [x, x], [slope, slope]]]),
     ];
@@ -541,8 +540,7 @@ function shelfOf(open) {
 
 /** Bring an explorer to life. What stood in the element stays until it is there, or beside the reason why it is not. */
 async function start(element, name, shelf) {
-  const word = make("p", { role: "status" }, "An explorer that moves is on its way.");
-  element.append(word);
+  const word = element.appendChild(make("p", { role: "status" }, "An explorer that moves is on its way."));
   try {
     if (!Object.hasOwn(EXPLORERS, name)) throw new Error(`there is no explorer "${name}"`);
     await EXPLORERS[name](element, shelf);
