@@ -14,7 +14,7 @@ import torch
 from other_styles import RIGHT
 from ready_made import READY_MADE
 
-from gptcore.exercises import EXERCISES, case, check, checking, hint, limits, passes
+from gptcore.exercises import EXERCISES, case, check, checking, hint, limits, notebook_08, passes
 
 SOLUTIONS = sorted((Path(__file__).parents[2] / "notebooks" / "solutions").glob("*.ipynb"))
 # What is said of the mistakes that an exercise declares: all of it. And words of what is said of other wrong answers.
@@ -128,6 +128,15 @@ def test_hints_come_in_order_and_the_last_one_stays(name, capsys):
 @pytest.mark.parametrize("odd", ["", "x", -1, float("nan"), [], {}, object(), int, "text", (1, 2), True, 10**30])
 def test_no_answer_ends_in_a_traceback(name, odd, capsys):
     assert said_of(name, odd, capsys)[0] in "✗○"
+
+
+def test_two_slips_in_a_count_never_contradict_each_other():
+    said = notebook_08.count_mistakes(2)
+    assert len(said) > 100
+    assert not any("No layer norm is counted" in both and "final layer norm" in both for both in said)
+    assert not any(
+        both.count("output projection of attention") + both.count("output projection are") > 1 for both in said
+    )
 
 
 def test_unknown_names_are_refused():
