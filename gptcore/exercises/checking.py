@@ -13,6 +13,7 @@ import copy
 import inspect
 import linecache
 import math
+import operator
 import re
 import sys
 import textwrap
@@ -30,6 +31,7 @@ from gptcore.exercises.limits import OutOfBounds, limits, run
 from gptcore.exercises.ready_made import Watch
 
 SECONDS = 10  # for one check; most take milliseconds
+RETURNS_NOTHING = ": your function returns nothing"
 PACKAGES = (str(Path(torch.__file__).parents[1]), str(Path(__file__).parents[1]))
 
 
@@ -72,6 +74,7 @@ class _Trial:
     def __init__(self, forbidden=()):
         self.case = None  # the arguments of the call that is looked at
         self.watch = Watch(forbidden) if forbidden else None
+        self.changed = None  # the list or dictionary that the code was given and has changed
 
     def watched(self):
         """Return what looks on while learners' code runs: nobody, once it has used what is forbidden."""
@@ -249,9 +252,9 @@ def _verdict(name, answer, variable=None):
                 raise NotAnswered(f": `{variable}` is {blank}; your answer goes there" if variable else "")
             why = asked.judge(answer) or asked.solved
             _refuse_what_is_ready_made()
+            _refuse_what_changes_its_arguments()
     except NotAnswered as found:
-        prints = " What it prints does not count: `return` gives a result back." if _has_text(printed) else ""
-        return False, f"○ {name} is not answered yet{found}.{prints} For help: hint({name!r})"
+        return False, f"○ {name} is not answered yet{found}{_only_printed(found, printed)}. For help: hint({name!r})"
     except Wrong as wrong:
         problem, failing = str(wrong), wrong.case or _trial.case
         if wrong.case:
@@ -308,6 +311,23 @@ def _refuse_what_is_ready_made():
         )
 
 
+def _refuse_what_changes_its_arguments():
+    if _trial.changed is not None:
+        kind = type(_trial.changed).__name__
+        raise Wrong(
+            f"What comes out is right, but your function changes the {'list' if kind == 'list' else 'dictionary'} that "
+            f"it is given. Somebody else may still need that one: work on a copy, `{kind}(...)`."
+        )
+
+
+def _only_printed(found, printed):
+    """Say of a function that returns nothing what it prints instead, if it does; the end of a sentence."""
+    lines = printed.getvalue().strip().splitlines()
+    if RETURNS_NOTHING not in str(found) or not lines:
+        return ""
+    return f". It prints {lines[0][:60]}: `print` only shows a value, `return` gives it back"
+
+
 def _name_of(function):
     name = getattr(function, "__name__", "")
     return name if isinstance(name, str) and name.isidentifier() else "your_function"
@@ -343,8 +363,10 @@ def call(function, *arguments, **keywords):
             )
         raise Wrong(f"For {show_all(before, function)} it stopped with {what}", before) from None
     if result is None or result is ...:
-        raise NotAnswered(": your function returns nothing")
+        raise NotAnswered(RETURNS_NOTHING)
     for old, new in zip(before, arguments, strict=True):
+        if not _holds_the_same(old, new):
+            _trial.changed = old
         if isinstance(old, torch.Tensor) and not torch.equal(old.nan_to_num(), new.nan_to_num()):
             raise Wrong(
                 "It changes the tensor that it is given. Somebody else may still need that one: make a new one."
@@ -382,6 +404,15 @@ def _as_given(arguments):
         else argument
         for argument in arguments
     )
+
+
+def _holds_the_same(old, new):
+    """Return whether a list or dictionary has the very parts that it had; True for all else."""
+    if type(old) is list:
+        return len(old) == len(new) and all(map(operator.is_, old, new))
+    if type(old) is dict:
+        return list(old) == list(new) and all(map(operator.is_, old.values(), new.values()))
+    return True
 
 
 def _why_nothing(function):

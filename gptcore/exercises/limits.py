@@ -31,8 +31,10 @@ class _ShortText(io.StringIO):
 
 
 @contextlib.contextmanager
-def limits(seconds, characters=10_000):
+def limits(seconds, characters=200_000):
     """Stop the body with OutOfBounds after `seconds`, or when it prints more than `characters`.
+
+    Whoever looks at a tensor in each of a check's calls prints some ten thousand of them, and may be right.
 
     Yields the text that was printed, which is not shown. The time limit needs the main thread, where a
     kernel runs its cells; in another thread only the printing is limited.

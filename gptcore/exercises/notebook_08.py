@@ -30,6 +30,7 @@ number(
     "08.1",
     MEDIUM * 2 / 2**20,
     tolerance=0.3,
+    near=0.005,  # relative: GB and GiB are less than 0.3 apart
     mistakes={
         "That is float32, 4 bytes each. bfloat16 has 16 bits.": MEDIUM * 4 / 2**20,
         "Those are MB of 1,000,000 bytes. A MiB has 1,048,576 bytes.": MEDIUM * 2 / 1e6,
@@ -41,6 +42,7 @@ number(
         "That is the 124M model.": 163_009_536 * 2 / 2**20,
         "Those are bytes. How many MiB are they?": MEDIUM * 2,
         "Those are GiB. How many MiB are they?": MEDIUM * 2 / 2**30,
+        "Those are GB of 1,000,000,000 bytes. How many MiB are they?": MEDIUM * 2 / 1e9,
         "Those are KiB. How many MiB are they?": MEDIUM * 2 / 2**10,
     },
     solved="406,212,608 parameters, two bytes each: 774.79 MiB, or 812.43 MB.",
@@ -92,9 +94,9 @@ def configuration_within_a_budget(answer):
     if missing:
         raise Wrong(f"Missing: {', '.join(missing)}. Give all seven: start from {{**GPT_CONFIG_124M, ...}}.")
     for key, wanted in {"emb_dim": 512, "vocab_size": 50_257, "context_length": 1024}.items():
-        if as_number(cfg[key]) != wanted:
+        if isinstance(cfg[key], str) or as_number(cfg[key]) != wanted:
             raise Wrong(f"{key} is {show(cfg[key])}. The task wants {wanted}.")
-    if as_number(cfg["n_heads"]) > 0 and 512 % cfg["n_heads"]:
+    if type(cfg["n_heads"]) is int and cfg["n_heads"] > 0 and 512 % cfg["n_heads"]:
         raise Wrong(f"This cannot be built: {cfg['n_heads']} heads do not divide an emb_dim of 512 into equal parts.")
     try:
         cfg = validate_config(cfg)
@@ -146,6 +148,10 @@ def my_tie(answer):
             raise
         if returned is not model:
             raise Wrong(f"Return the model that you were given, not {show(returned)}.")
+        if not isinstance(getattr(model.out_head, "weight", None), torch.Tensor):
+            raise Wrong(
+                "The head has no weight any more. Keep the layer that it is, and give it the embedding's weight."
+            )
         emb, head = model.tok_emb.weight, model.out_head.weight
         if not isinstance(emb, torch.Tensor) or emb.shape != before_emb.shape or head.shape != before_head.shape:
             raise Wrong("The tables have another shape now. Both are (vocab_size, emb_dim) already: use one as it is.")
@@ -265,7 +271,7 @@ def mended_forward(answer):
 
 
 def slips(cfg):
-    """What a count may lack or have too much: what to say about it, and by how many parameters it is off."""
+    """What a count may lack or have too much: what to say about it, by how many parameters it is off, and of which."""
     table = parameter_table(cfg)
     width, depth = cfg["emb_dim"], cfg["n_layers"]
     vectors, matrices = depth * width, depth * width**2  # one of each size in every block
@@ -274,38 +280,62 @@ def slips(cfg):
     blocks = table["attention"] + table["feed-forward"] + 4 * vectors
     return {
         "One table of vocab_size * emb_dim is missing: the token embedding has one, and the output head, untied, has "
-        "one of its own.": -table["output head"],
-        "The position embedding is missing.": -table["position embedding"],
-        "The final layer norm is missing, the one after the last block.": -2 * width,
-        "Each block has two layer norms; you count one.": -2 * vectors,
+        "one of its own.": (-table["output head"], {"tables"}),
+        "The position embedding is missing.": (-table["position embedding"], {"positions"}),
+        "The final layer norm is missing, the one after the last block.": (-2 * width, {"final norm"}),
+        "Each block has two layer norms; you count one.": (-2 * vectors, {"norms"}),
         "Each block lacks 4 * emb_dim: its two layer norms have as many, and so has the bias of feed-forward's hidden "
-        "layer.": -4 * vectors,
-        "Each layer norm has scale and shift; you count one vector for each.": -table["layer norms"] // 2,
-        "No layer norm is counted.": -table["layer norms"],
+        "layer.": (-4 * vectors, {"norms", "ff biases"}),
+        "Each layer norm has scale and shift; you count one vector for each.": (
+            -table["layer norms"] // 2,
+            {"norms", "final norm"},
+        ),
+        "No layer norm is counted.": (-table["layer norms"], {"norms", "final norm"}),
         "Each block lacks a bias of emb_dim numbers: the output projection has one, and feed-forward's second layer, "
-        "too.": -vectors,
-        "Feed-forward's two biases are missing.": -5 * vectors,
-        "The output projection and feed-forward have biases; you count none.": -6 * vectors,
-        "qkv_bias is ignored: if it is True, queries, keys and values have a bias each.": -3 * vectors * with_bias,
-        "Queries, keys and values have biases only if qkv_bias is True.": 3 * vectors * (1 - with_bias),
-        "qkv_bias brings three biases to each block; you count one.": -2 * vectors * with_bias,
-        "The output projection of attention is missing.": -matrices - vectors,
-        "The weights of attention's output projection are missing.": -matrices,
-        "The output head has no bias.": cfg["vocab_size"],
-        "Feed-forward has two matrices of emb_dim * 4 emb_dim; you count one.": -4 * matrices,
-        "n_heads changes no count: the heads share one query, one key and one value matrix.": more_heads,
-        "You count one block. There are n_layers of them.": -blocks // depth * (depth - 1),
+        "too.": (-vectors, {"out bias", "ff biases"}),
+        "Feed-forward's two biases are missing.": (-5 * vectors, {"ff biases"}),
+        "The output projection and feed-forward have biases; you count none.": (
+            -6 * vectors,
+            {"out bias", "ff biases"},
+        ),
+        "No bias is counted: the output projection and feed-forward have some, and queries, keys and values if "
+        "qkv_bias is True.": (-(6 + 3 * with_bias) * vectors, {"out bias", "ff biases", "qkv bias"}),
+        "qkv_bias is ignored: if it is True, queries, keys and values have a bias each.": (
+            -3 * vectors * with_bias,
+            {"qkv bias"},
+        ),
+        "Queries, keys and values have biases only if qkv_bias is True.": (
+            3 * vectors * (1 - with_bias),
+            {"qkv bias"},
+        ),
+        "qkv_bias brings three biases to each block; you count one.": (-2 * vectors * with_bias, {"qkv bias"}),
+        "The output projection of attention is missing.": (-matrices - vectors, {"out", "out bias"}),
+        "The weights of attention's output projection are missing.": (-matrices, {"out"}),
+        "Queries, keys and values have a matrix of emb_dim * emb_dim each; you count one.": (-2 * matrices, {"qkv"}),
+        "The output head has no bias.": (cfg["vocab_size"], {"head bias"}),
+        "Feed-forward has two matrices of emb_dim * 4 emb_dim; you count one.": (-4 * matrices, {"ff"}),
+        "Feed-forward's hidden layer has 4 * emb_dim numbers; you count 3 * emb_dim.": (
+            -2 * matrices - vectors,
+            {"ff", "ff biases"},
+        ),
+        "n_heads changes no count: the heads share one query, one key and one value matrix.": (more_heads, {"qkv"}),
+        "You count one block. There are n_layers of them.": (-blocks // depth * (depth - 1), {"blocks"}),
     }
 
 
 def count_with(made, cfg):
     """Count parameters, with some slips made."""
-    return count_parameters(cfg) + sum(slips(cfg)[slip] for slip in made)
+    return count_parameters(cfg) + sum(slips(cfg)[slip][0] for slip in made)
 
 
 def count_mistakes(together):
-    """Return the mistakes of everybody who makes so many slips together."""
-    return {" ".join(made): partial(count_with, made) for made in combinations(slips(GPT_CONFIG_124M), together)}
+    """Return the mistakes of everybody who makes so many slips together, none of which speaks of what another does."""
+    about = {slip: parts for slip, (_, parts) in slips(GPT_CONFIG_124M).items()}
+    return {
+        " ".join(made): partial(count_with, made)
+        for made in combinations(about, together)
+        if len(set.union(*(about[slip] for slip in made))) == sum(len(about[slip]) for slip in made)
+    }
 
 
 @exercise(

@@ -69,6 +69,8 @@ def run(function, cases):
             raise Wrong("It runs the model, but what it writes is lost: return the ids at the end.") from None
         raise
     except Wrong as wrong:
+        if "except in dimension 0" in str(wrong):
+            raise Wrong(f"{wrong}. A text grows at its end, along dim=1; dim=0 is the batch.", wrong.case) from None
         if "Tensors must" in str(wrong) or "Sizes of tensors" in str(wrong):  # cat's two complaints
             column = "What you append must be a column, (batch, 1): a token for each row."
             raise Wrong(f"{wrong}. {column}", wrong.case) from None

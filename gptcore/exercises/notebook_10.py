@@ -6,7 +6,16 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from gptcore.exercises.checking import Wrong, as_number, call_all, check_function, exercise, number, on_each_device
+from gptcore.exercises.checking import (
+    Wrong,
+    as_number,
+    call,
+    call_all,
+    check_function,
+    exercise,
+    number,
+    on_each_device,
+)
 from gptcore.exercises.ready_made import LOSSES as READY_MADE
 
 number(
@@ -56,6 +65,12 @@ def loss(logits, targets, *, scores=log_softmax, average=torch.mean):
     return -average(scores(logits).gather(-1, targets.unsqueeze(-1)).squeeze(-1)).item()
 
 
+def shifted_sums(logits, targets, function):
+    """The mean of what the function makes of each row's sum, minus the target's logit, the largest taken away."""
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    return (function(shifted.exp().sum(dim=-1)) - shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)).mean().item()
+
+
 LOSSES = {
     "Your logarithm has base 2, so the loss is in bits. Take the natural logarithm: torch.log.": (
         lambda logits, targets: loss(logits, targets) / math.log(2)
@@ -89,6 +104,18 @@ LOSSES = {
     ),
     "At each position you pick the targets of all positions. Each position has one target: use gather.": (
         lambda logits, targets: -log_softmax(logits)[..., targets].mean().item()
+    ),
+    "You take the largest logit away before you sum, but not from the target's own logit. It belongs to both.": (
+        lambda logits, targets: loss(logits, targets) - logits.amax(dim=-1).mean().item()
+    ),
+    "You average over all tokens of the vocabulary. Only the probability of the target counts: gather picks it.": (
+        lambda logits, targets: -log_softmax(logits).mean().item()
+    ),
+    "That is the perplexity, e to the power of the loss. Asked is the loss.": (
+        lambda logits, targets: math.exp(loss(logits, targets))
+    ),
+    "The logarithm of the sum is missing: ln p is the logit minus the logarithm of the row's sum.": (
+        lambda logits, targets: shifted_sums(logits, targets, torch.clone)
     ),
     "You apply softmax twice. Once turns logits into probabilities.": partial(
         loss, scores=lambda logits: log_softmax(softmax(logits))
@@ -130,14 +157,19 @@ def my_cross_entropy(answer):
     far_apart = [(1000 * logits, targets) for logits, targets in scored_text()]
     for cases, reason in ((far_away, FAR_AWAY), (far_apart, FAR_APART)):
         for case, result in zip(cases, call_all(answer, cases), strict=True):
-            found = as_number(result)
-            why = ONE_FOR_ALL if found == -math.inf and cases is far_apart else reason
-            if not math.isfinite(found):
-                raise Wrong(
-                    f"On small logits your loss is right. With logits of some thousand it is {found}: {why}", case
-                )
-    # float32 keeps 4 digits after a 1000's point
-    check_function(answer, [*far_away, *far_apart], cross_entropy, {}, tolerance=1e-3)
+            found, right = as_number(result), cross_entropy(*case)
+            if math.isclose(found, right, rel_tol=1e-3, abs_tol=1e-3):  # float32 keeps 4 digits after a 1000's point
+                continue
+            why = reason
+            if cases is far_apart and found == -math.inf:
+                why = ONE_FOR_ALL
+            elif cases is far_apart and not math.isfinite(as_number(call(answer, case[0], case[0].argmax(dim=-1)))):
+                why = FAR_AWAY  # no probability is small there, so it is a power that is too large
+            instead = f" instead of {right:.5g}" if math.isfinite(found) else ""
+            raise Wrong(
+                f"On small logits your loss is right. With logits of some thousand it is {found:.5g}{instead}: {why}",
+                case,
+            )
 
 
 def pieces(token_ids, starts, context_length, shift=0):
@@ -193,6 +225,7 @@ number(
         "That is the mean of 1 / p. Perplexity averages the logarithms: large numbers weigh less.": 5.5,
         "That is e to the power of the sum of the losses. Take their mean.": 512.0,
         "That is the sum of the four losses. Take their mean, then e to the power of it.": 9 * math.log(2),
+        "That is the geometric mean of the probabilities. Perplexity is 1 divided by it.": 2**-2.25,
         "That is the mean probability. Take minus the logarithm of each one, then the mean.": 0.25,
     },
     tolerance=0.01,

@@ -225,6 +225,8 @@ def mended_mapping(answer):
     for name, wanted in right.items():
         if not isinstance(result[name], torch.Tensor) or result[name].shape != wanted.shape:
             raise Wrong(f"{name} should be a tensor of shape {tuple(wanted.shape)}, not {show(result[name])}.")
+        if result[name].dtype != wanted.dtype:
+            raise Wrong(f"{name} has the dtype {result[name].dtype}, the file's {wanted.dtype}. Leave it as it is.")
         if not close(result[name], wanted):
             raise Wrong(f"{name} has the right shape, but holds numbers that belong elsewhere, or in another order.")
     raise Wrong("Some tensor is not as it should be.")

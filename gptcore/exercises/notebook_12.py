@@ -30,6 +30,7 @@ CACHE = 2 * 24 * 1024 * 4 * 500 * 8
 number(
     "12.1",
     CACHE,
+    near=0.005,  # relative: GB and GiB are rounded
     mistakes={
         "That is half of it. A token leaves a key and a value. (Or did you count 2 bytes a number?)": CACHE // 2,
         "That many numbers there are. Each has 4 bytes in float32.": CACHE // 4,
@@ -40,6 +41,9 @@ number(
         "That is one token of one text. There are 8 texts of 500.": CACHE // 4000,
         "That is a full context. Here each text has 500 tokens.": CACHE // 500 * 1024,
         "You counted every head with emb_dim numbers. The heads share them: 64 each.": CACHE * 16,
+        "That is one head. All 16 heads keep keys and values: emb_dim numbers together.": CACHE // 16,
+        "That is right in GB. Answer in bytes.": CACHE / 1e9,
+        "That is right in GiB. Answer in bytes.": CACHE / 2**30,
         "That is right in MiB. Answer in bytes.": CACHE / 2**20,
         "That is right in MB. Answer in bytes.": CACHE / 1e6,
         "Queries are not kept: no later token asks for them. Only keys and values are.": CACHE * 3 // 2,
@@ -57,6 +61,7 @@ number(
     96,
     mistakes={
         "That is the steps per second. Each step gives one token to each of the 8 texts.": 12,
+        "You left the weights out. They are read too, once in every step.": 240,
         "You left the caches out. Each text's cache is read too, in every step.": 160,
         "That is one text without its cache. Here 8 texts are written together.": 20,
         "You read one cache for all. Each text has its own.": 60 / 3.25 * 8,
@@ -122,6 +127,12 @@ function_and_edge(
         ),
         "Only the first token gets any weight: a causal mask of one row does that. The newest token needs no mask.": (
             lambda query, new_key, new_value, keys, values: values[:, :, :1]
+        ),
+        "You mix the keys. They only say how much of each token is taken; the values are what is mixed.": (
+            lambda query, new_key, new_value, keys, values: attention(query, new_key, new_key, keys, keys)
+        ),
+        "Your new value stands in front of the old ones, and your new key behind them. Both belong behind.": (
+            lambda query, new_key, new_value, keys, values: attention(query, new_key, values, keys, new_value)
         ),
         "You exchanged keys and values: the query meets the keys, and the values are mixed.": (
             lambda query, new_key, new_value, keys, values: attention(query, new_value, new_key, values, keys)
@@ -221,6 +232,21 @@ TOP_K = {
     "The temperature is right. The cut is still missing: only the k best may keep a probability.": (
         lambda logits, temperature, k: (logits / temperature).softmax(-1)
     ),
+    "You cut at the largest logit, so only the best token is left. The k-th best is the last of the k.": partial(
+        top_k, cut=lambda logits, k: kth_best(logits, 1)
+    ),
+    "You hide the k best and keep the others. It is the other way round.": partial(top_k, hidden=torch.ge),
+    "Your softmax goes over the batch. The tokens of the vocabulary share the probability: dim=-1.": (
+        lambda logits, temperature, k: (
+            logits.masked_fill(logits < kth_best(logits, k), -torch.inf) / temperature
+        ).softmax(0)
+    ),
+    "You apply softmax twice, before the cut and after it. Set logits to -inf, and apply it once, last.": (
+        lambda logits, temperature, k: top_k((logits / temperature).softmax(-1), 1, k)
+    ),
+    "You compare logits with a cut that is divided by the temperature. Divide both or neither.": (
+        lambda logits, temperature, k: top_k(logits, temperature, k, cut=lambda x, k: kth_best(x, k) / temperature)
+    ),
     "You keep k - 1 tokens: the k-th best stays too.": partial(top_k, hidden=torch.le),
     "You look for the k best in the whole batch. Each row has its own k best: dim=-1.": partial(
         top_k, cut=lambda logits, k: logits.flatten().topk(k).values[-1]
@@ -285,6 +311,28 @@ def stops_at_p(answer):
         )
 
 
+def or_nothing(kept):
+    return kept / kept.sum(dim=-1, keepdim=True).clamp(min=1e-9)
+
+
+def unsorted(logits, p):
+    probabilities = logits.softmax(dim=-1)
+    return share(probabilities * (probabilities.cumsum(dim=-1) - probabilities < p))
+
+
+def of_logits(logits, p):
+    ordered, order = logits.sort(dim=-1, descending=True)
+    kept = share(ordered * (ordered.cumsum(dim=-1) - ordered < p))
+    return torch.zeros_like(kept).scatter(-1, order, kept)
+
+
+def first_rows_number(logits, p):
+    def stays(each, running, p):
+        return (running - each < p)[:1]
+
+    return top_p(logits, p, stays=stays)
+
+
 TOO_SMALL = "Your set sums to less than p: the token with which the sum reaches p belongs to it."
 
 function_and_edge(
@@ -296,6 +344,7 @@ function_and_edge(
         TOO_SMALL: [
             partial(top_p, stays=lambda each, running, p: running <= p),
             partial(top_p, stays=lambda each, running, p: (running <= p) | (running == each)),
+            partial(top_p, stays=lambda each, running, p: running <= p, share=or_nothing),
         ],
         TOO_SMALL + " And what is left must sum to 1 again.": partial(
             top_p, stays=lambda each, running, p: running <= p, share=torch.clone
@@ -312,9 +361,18 @@ function_and_edge(
         "Right numbers in wrong places: gather takes from the places in `order`, scatter puts there.": (
             lambda logits, p: top_p(logits, p, put_back=False).gather(-1, logits.argsort(dim=-1, descending=True))
         ),
+        "You collect the tokens in the order of the vocabulary. Sort them first, the likeliest in front.": unsorted,
+        "You add up logits. Softmax makes probabilities of them first.": of_logits,
         "You collect from the least likely token up. Begin with the likeliest: descending=True.": partial(
             top_p, descending=False
         ),
+        "You divide by p. The set may have more than p: divide by its own sum.": (
+            lambda logits, p: top_p(logits, p, share=lambda kept: kept / p)
+        ),
+        "You divide by the sum of the whole batch. Each row's probabilities must sum to 1.": partial(
+            top_p, share=lambda kept: kept / kept.sum()
+        ),
+        "You cut each row where the first one is cut. Each row has its own set.": first_rows_number,
         "You apply softmax to probabilities, which makes them nearly equal. Divide by their sum instead.": partial(
             top_p, share=lambda kept: kept.masked_fill(kept == 0, -torch.inf).softmax(dim=-1)
         ),

@@ -106,7 +106,7 @@ class GPT(GPTModel):
     """A GPT that a message can name."""
 
     def __repr__(self):
-        return f"of {self.cfg['n_layers']} blocks with {self.cfg['n_heads']} heads each"
+        return f"({self.cfg['n_layers']} blocks with {self.cfg['n_heads']} heads each)"
 
 
 def small_model(n_layers, n_heads, emb_dim, vocab_size=37):
@@ -136,10 +136,15 @@ def check_on_models(answer, cases, right, mistakes):
         if not torch.equal(model(tokens), before):
             raise Wrong(
                 "After your function the model computes something else than before. Leave its weights and parts as "
-                f"they are; what you change must be undone. (It happened for {show_all([model, *arguments])}.)"
+                f"they are; what you change must be undone. (It happened for {show_all([model, *arguments], answer)}.)"
             )
     given = iter(results)
-    check_function(lambda *case: next(given), cases, right, mistakes)
+
+    def again(*case):
+        return next(given)
+
+    again.__wrapped__ = answer  # so that messages know the names of its arguments
+    check_function(again, cases, right, mistakes)
 
 
 def stream(model, ids):

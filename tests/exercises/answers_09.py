@@ -13,6 +13,10 @@ def no_column(model, idx, max_new_tokens, context_size):
     return torch.cat((idx, model(idx)[:, -1].argmax(dim=-1)), dim=1)
 
 
+def under_the_texts(model, idx, max_new_tokens, context_size):
+    return torch.cat((idx, model(idx)[:, -1].argmax(dim=-1, keepdim=True)), dim=0)
+
+
 def in_place(model, idx, max_new_tokens, context_size):
     idx[:, 0] = 0
     return idx
@@ -33,6 +37,7 @@ def cuts_afterwards(model, idx, max_new_tokens, context_size, end_id):
 WRONG = {
     "09.1": [
         (no_column, "must be a column"),
+        (under_the_texts, "A text grows at its end, along dim=1"),
         (lambda *given: write(*given).float(), "dtype torch.float32"),
         (lambda *given: write(*given).tolist(), "expected is a tensor"),
         (

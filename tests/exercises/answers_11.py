@@ -68,6 +68,7 @@ WRONG = {
     ],
     "11.4": [
         (partial(mapping, left=["ff.layers.0"]), "ff.layers.0.weight should be a tensor of shape (24, 6)"),
+        (lambda theirs: {name: part.double() for name, part in mapping(theirs).items()}, "has the dtype torch.float64"),
         (lambda theirs: {"ff.layers.0.weight": theirs["mlp.c_fc.weight"]}, "'att.out_proj.weight' is missing"),
         (lambda theirs: list(mapping(theirs).values()), "Expected is a dictionary"),
         (lambda theirs: {**mapping(theirs), "ff": 1}, "which the faulty one has not"),

@@ -14,7 +14,7 @@ import torch
 from other_styles import RIGHT
 from ready_made import READY_MADE
 
-from gptcore.exercises import EXERCISES, case, check, checking, hint, limits, passes
+from gptcore.exercises import EXERCISES, case, check, checking, hint, limits, notebook_08, passes
 
 SOLUTIONS = sorted((Path(__file__).parents[2] / "notebooks" / "solutions").glob("*.ipynb"))
 # What is said of the mistakes that an exercise declares: all of it. And words of what is said of other wrong answers.
@@ -130,6 +130,15 @@ def test_no_answer_ends_in_a_traceback(name, odd, capsys):
     assert said_of(name, odd, capsys)[0] in "✗○"
 
 
+def test_two_slips_in_a_count_never_contradict_each_other():
+    said = notebook_08.count_mistakes(2)
+    assert len(said) > 100
+    assert not any("No layer norm is counted" in both and "final layer norm" in both for both in said)
+    assert not any(
+        both.count("output projection of attention") + both.count("output projection are") > 1 for both in said
+    )
+
+
 def test_unknown_names_are_refused():
     for function, arguments in [(check, ("02.99", 1)), (hint, ("2",)), (passes, (None, 1))]:
         with pytest.raises(ValueError, match=r"there is no exercise .*; there are .*02\.1"):
@@ -161,7 +170,25 @@ def test_an_answer_that_prints_too_much_is_stopped(capsys):
         while True:
             print("I am thinking")
 
-    assert "printed more than 10,000 characters and was stopped" in said_of("02.1", talks, capsys)
+    assert "printed more than 200,000 characters and was stopped" in said_of("02.1", talks, capsys)
+
+
+def test_an_answer_may_look_at_a_tensor_in_each_call(capsys):
+    def looks(in_idx, tok_emb, pos_emb, blocks, final_norm, out_head):
+        x = tok_emb(in_idx) + pos_emb(torch.arange(in_idx.shape[1]))
+        print(x, blocks(x), out_head(final_norm(blocks(x))))
+        return out_head(final_norm(blocks(x)))
+
+    assert said_of("08.5", looks, capsys).startswith("✓ 08.5 solved")
+
+
+def test_who_prints_and_returns_nothing_is_told_the_difference(capsys):
+    said = said_of("08.6", lambda cfg: print(cfg["emb_dim"]), capsys)
+    assert said == (
+        "○ 08.6 is not answered yet: your function returns nothing. It prints 6: `print` only shows a value, `return` "
+        "gives it back. For help: hint('08.6')\n"
+    )
+    assert "prints" not in said_of("08.6", nothing_yet, capsys)
 
 
 def test_what_a_wrong_answer_printed_is_shown(capsys):
@@ -170,14 +197,6 @@ def test_what_a_wrong_answer_printed_is_shown(capsys):
         return x
 
     assert "(Your code printed: here I am)" in said_of("02.1", talks, capsys)
-
-
-def test_a_function_that_prints_what_it_should_return_is_told_so(capsys):
-    def prints(shapes):
-        print(sum(map(len, shapes)))
-
-    assert "returns nothing. What it prints does not count: `return` gives" in said_of("01.3", prints, capsys)
-    assert "prints" not in said_of("01.3", nothing_yet, capsys)
 
 
 def power_by_a_caret(emb_dim, qkv_bias):
@@ -213,6 +232,33 @@ def test_what_a_function_does_to_its_arguments_changes_no_others():
 
     with pytest.raises(checking.Wrong, match=r"expected is 6"):
         checking.check_function(forges, [([1, 2, 3],)], sum, {})
+
+
+def empties(steps, losses, limit):
+    found = -1
+    while losses and losses.pop() < limit:
+        found = steps.pop()
+    return found
+
+
+def turns_in_place(theirs, name):
+    theirs[f"{name}.weight"] = theirs[f"{name}.weight"].t()
+    layer = torch.nn.Linear(*theirs[f"{name}.weight"].t().shape)
+    layer.load_state_dict({"weight": theirs[f"{name}.weight"], "bias": theirs[f"{name}.bias"]})
+    return layer
+
+
+@pytest.mark.parametrize(("name", "answer", "kind"), [("13.1", empties, "list"), ("11.2", turns_in_place, "dict")])
+def test_a_right_answer_that_changes_a_list_or_dictionary_does_not_pass(name, answer, kind, capsys):
+    said = said_of(name, answer, capsys)
+    assert said.startswith(f"✗ {name} not yet. What comes out is right, but your function changes the {kind}")
+    assert f"work on a copy, `{kind}(...)`" in said
+    assert not passes(name, answer)
+
+
+def test_messages_know_the_names_of_a_functions_arguments_where_a_model_is_one(capsys):
+    said = said_of("13.2", lambda model, ids: model(ids), capsys)
+    assert "For model=(3 blocks with 2 heads each), ids=[[13, 2, 31, 17, 0, 15]] the result has shape" in said
 
 
 def test_a_difference_in_a_large_tensor_is_named_where_it_is_largest():
