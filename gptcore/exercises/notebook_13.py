@@ -38,6 +38,23 @@ def of_a_fallen(steps, losses, limit, says):
     return says(steps, losses) if first_step(steps, losses, limit) >= 0 else -1
 
 
+def up_to_each(steps, losses, limit):
+    return next((step for i, step in enumerate(steps) if max(losses[: i + 1]) < limit), -1)
+
+
+def at_once(steps, losses, limit):
+    return steps[0] if max(losses) < limit else -1
+
+
+def last_of_them(steps, losses, limit):
+    return of_a_fallen(steps, losses, limit, lambda steps, losses: steps[-1])
+
+
+def the_loss(steps, losses, limit):
+    moment = first_step(range(len(steps)), losses, limit)
+    return losses[moment] if moment >= 0 else -1
+
+
 FIRST_STEPS = {
     "That is the first step with a loss below the limit. In some films the loss rises again: it must stay below "
     "to the end.": partial(first_step, low=lambda losses, limit: losses[0] < limit),
@@ -54,6 +71,13 @@ FIRST_STEPS = {
     "A loss that equals the limit is not below it.": partial(
         first_step, low=lambda losses, limit: max(losses) <= limit
     ),
+    "One loss below the limit, now or later, is enough for you. All of them must be: max or all, not min or any.": (
+        partial(first_step, low=lambda losses, limit: min(losses) < limit)
+    ),
+    "You give the first step or -1, and never a step between. Do you look at earlier losses, too, or does a `return` "
+    "stand inside the loop that belongs behind it?": [up_to_each, at_once],
+    "That is the last step from which the losses stay below. Asked is the first one: stop there.": last_of_them,
+    "That is the loss at the right moment. Asked is the step: steps[moment].": the_loss,
     "You look for losses above the limit. Asked is where the loss stays below.": partial(
         first_step, low=lambda losses, limit: min(losses) > limit
     ),
@@ -270,10 +294,26 @@ def patch_into_the_input(model, ids, other_ids, block, place):
     return go_on(model, x, block, place)
 
 
-def patch_of_attention(model, ids, other_ids, block, place):
-    name = f"trf_blocks.{block}.att"
+def patch_without_the_block(model, ids, other_ids, block, place):
+    x = put(stream(model, ids)[block], stream(model, other_ids)[block + 1], place)
+    return go_on(model, x, block + 1, place)
+
+
+def answer_at_once(model, ids, other_ids, block, place):
+    x = put(stream(model, ids)[block + 1], stream(model, other_ids)[block + 1], place)
+    return go_on(model, x, len(model.trf_blocks), place)
+
+
+def one_number_of_each(here, other, place):
+    x = here.clone()
+    x[..., place] = other[..., place]
+    return x
+
+
+def patch_of_a_layer(model, ids, other_ids, block, place, layer):
+    name = f"trf_blocks.{block}.{layer}"
     _, other = run_with_trace(model, other_ids)
-    with replaced(model, name, lambda att, x: put(att.forward(x), other[name], place)):
+    with replaced(model, name, lambda part, x: put(part.forward(x), other[name], place)):
         return model(ids)[0, -1].softmax(dim=-1)
 
 
@@ -315,6 +355,10 @@ PATCHES = {
     "Your vector goes in one block too late. Blocks are counted from 0.": (
         lambda model, ids, other_ids, block, place: patch(model, ids, other_ids, block + 1, place)
     ),
+    "Your function leaves the block out: x is what comes in, and `part.forward(x)` is what comes out.": (
+        patch_without_the_block
+    ),
+    "You answer right behind the block. The stream must go through all later blocks first.": answer_at_once,
     "After the exchange your stream goes through the same block once more. It goes on with the next one.": partial(
         patch, again=1
     ),
@@ -324,8 +368,13 @@ PATCHES = {
     "You exchange the token. It is the vector in the stream behind the block that is to be exchanged.": (
         patch_of_the_token
     ),
-    "You exchange what attention writes. The stream behind the block is the output of the whole block.": (
-        patch_of_attention
+    "You exchange what attention writes. The stream behind the block is the output of the whole block.": partial(
+        patch_of_a_layer, layer="att"
+    ),
+    "You exchange what the feed-forward layer writes. The stream behind the block is the output of the whole "
+    "block.": partial(patch_of_a_layer, layer="ff"),
+    "You exchange one number of every vector. It is all numbers of one vector: x[0, place].": partial(
+        patch, put=one_number_of_each
     ),
     "You add the other vector. It takes the place of the text's own.": partial(patch, put=added),
     "Those are the right logits. Softmax makes probabilities of them.": partial(
@@ -410,6 +459,12 @@ def rows_cut(part, x, piece):
     return without(part.forward(x) - part.bias, piece) + part.bias
 
 
+def whole_texts_cut(part, x, piece):
+    x = x.clone()
+    x[piece] = 0
+    return part.forward(x)
+
+
 CUTS = {
     "Nothing is mended yet: the wrong numbers become 0, and that in every block.": partial(
         cut_head, blocks="*", piece=every_so_manyth
@@ -430,6 +485,24 @@ CUTS = {
     ),
     "Your slice is too short or too long: it ends at head + head_dim. Head 1 of 4 numbers each has the numbers 4 to "
     "7.": partial(cut_head, piece=lambda model, head: slice(head, head + piece_of(model, 0).stop)),
+    "You set one number to 0. A head has head_dim numbers.": partial(
+        cut_head, piece=lambda model, head: slice(head, head + 1)
+    ),
+    "Your pieces are as long as there are heads. Each head has head_dim numbers: emb_dim // n_heads.": partial(
+        cut_head, piece=lambda model, head: slice(head * model.cfg["n_heads"], (head + 1) * model.cfg["n_heads"])
+    ),
+    "Your pieces are 32 numbers long, which fits the story model alone. head_dim is emb_dim // n_heads.": partial(
+        cut_head, piece=lambda model, head: slice(head * 32, (head + 1) * 32)
+    ),
+    "You cut all heads from this one on. Its numbers end where the next head's begin.": partial(
+        cut_head, piece=lambda model, head: slice(piece_of(model, head).start, None)
+    ),
+    "You set texts of the batch to 0, the first axis. A head's numbers lie side by side on the last one.": partial(
+        cut_head, cut=whole_texts_cut
+    ),
+    "You leave out_proj out: what you return is what it is given. `out_proj.forward(kept)` makes its output.": partial(
+        cut_head, cut=lambda part, x, piece: without(x, piece)
+    ),
     "That is the next head. Heads are counted from 0.": partial(
         cut_head, piece=lambda model, head: piece_of(model, head + 1)
     ),
@@ -469,7 +542,8 @@ CUTS = {
 def mended_without_head(answer):
     models = [small_model(*sizes) for sizes in [(3, 2, 12), (2, 4, 8), (2, 3, 12), (1, 2, 8)]]
     asked = [(1, 0), (0, 2), (1, 1), (0, 1)]
-    cases = [(model, ids[:2], *where) for (model, ids), where in zip(models, asked, strict=True)]
+    batches = [2, 8, 2, 2]  # in one more texts than a head has numbers
+    cases = [(model, ids[:batch], *where) for (model, ids), batch, where in zip(models, batches, asked, strict=True)]
     check_on_models(answer, cases, cut_head, CUTS)
 
 
@@ -495,6 +569,16 @@ def square(model, ids, rows, columns):
     length = ids.shape[1] // 2
     weights = attention_weights(model, ids)
     return weights[..., rows(length), columns(length)].mean(dim=(1, 3, 4))
+
+
+def into_the_future(model, ids):
+    places = torch.arange(ids.shape[1] // 2)
+    return attention_weights(model, ids)[..., places, places + 1].mean(dim=(1, 3))
+
+
+def the_one_before(model, ids):
+    places = torch.arange(ids.shape[1] // 2, ids.shape[1])
+    return attention_weights(model, ids)[..., places, places - 1].mean(dim=(1, 3))
 
 
 COPY_SCORES = {
@@ -526,8 +610,14 @@ COPY_SCORES = {
     "Blocks and heads are swapped: a row for each block, a column for each head.": partial(
         copy_score, mean=lambda weights: weights.mean(dim=(1, 3)).T
     ),
-    "Rows and columns are swapped: the row looks, the column is looked at. Nobody sees the future, so yours are "
-    "nearly all 0.": partial(copy_score, swapped=True),
+    "Yours are all 0, as nobody sees the future. The row is the token that looks, a place of the second half; the "
+    "column is the one that is looked at.": [partial(copy_score, swapped=True), into_the_future],
+    "You look at the token just before. It is the one behind the earlier place of the same token that is asked.": (
+        the_one_before
+    ),
+    "You add up over the batch. Take the mean over the texts, too.": partial(
+        copy_score, mean=lambda weights: weights.mean(dim=3).sum(dim=1)
+    ),
     "Those are sums. Divide by the number of places: a score goes from 0 to 1.": [
         partial(copy_score, mean=lambda weights: weights.sum(dim=3).mean(dim=1)),
         partial(copy_score, mean=lambda weights: weights.sum(dim=(1, 3))),
@@ -542,11 +632,10 @@ COPY_SCORES = {
         copy_score, mean=lambda weights: weights.mean()
     ),
     "You take the mean of a whole square: each token with each one of the others. Row and column belong together in "
-    "pairs: index them with two tensors at once.": partial(
-        square,
-        rows=lambda length: slice(length, None),
-        columns=lambda length: slice(1, length + 1),
-    ),
+    "pairs: index them with two tensors at once.": [
+        partial(square, rows=lambda length: slice(length, None), columns=lambda length: slice(1, length + 1)),
+        partial(square, rows=lambda length: slice(length, None), columns=lambda length: slice(0, length)),
+    ],
 }
 
 
