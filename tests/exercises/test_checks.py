@@ -347,6 +347,14 @@ def test_a_mistake_that_is_known_has_arguments_to_try_as_well(capsys):
         case("01.33")
 
 
+def test_the_arguments_of_a_layer_that_fails_are_those_of_the_function_that_builds_it(capsys):
+    def too_narrow(emb_dim):
+        return torch.nn.Sequential(torch.nn.Linear(emb_dim, 4), torch.nn.Linear(5, emb_dim))
+
+    assert "To try these arguments by hand: too_narrow(*case('04.4'))" in said_of("04.4", too_narrow, capsys)
+    assert case("04.4") == (6,)
+
+
 def test_each_function_that_fails_has_arguments_that_fit_it():
     for name in WANT_A_FUNCTION:
         checking._failing.pop(name, None)
