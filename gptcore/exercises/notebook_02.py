@@ -84,9 +84,11 @@ function(
         "Scale and shift are exchanged: you multiply by the shift and add the scale.": (
             lambda x, scale, shift, eps: scaled(x, shift, scale, eps)
         ),
-        "You divide the mean alone: `/` comes before `-`. Put x - mean in parentheses.": (
-            lambda x, scale, shift, eps: scale * x - divided_mean(x, eps) + shift
-        ),
+        "You divide the mean alone: `/` comes before `-`. Put x - mean in parentheses.": [
+            lambda x, scale, shift, eps: scale * x - divided_mean(x, eps) + shift,
+            lambda x, scale, shift, eps: scale * (x - divided_mean(x, eps)) + shift,
+            lambda x, scale, shift, eps: x - scale * divided_mean(x, eps) + shift,
+        ],
         "Nothing is subtracted yet: layer norm divides x - mean, not x.": (
             lambda x, scale, shift, eps: scaled(x, scale, shift + scale * divided_mean(x, eps), eps)
         ),

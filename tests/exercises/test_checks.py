@@ -223,6 +223,12 @@ def test_a_difference_in_a_large_tensor_is_named_where_it_is_largest():
         )
 
 
+def test_equal_infinities_do_not_differ():
+    x = torch.tensor([[0.0, -torch.inf], [torch.nan, 3.0]])
+    with pytest.raises(checking.Wrong, match=r"They differ most at \[0, 0\]: 1 instead of 0"):
+        checking.check_function(lambda x: x.where(x != 0, 1), [(x,)], torch.clone, {})
+
+
 def test_a_difference_between_true_and_false_is_named_so(capsys):
     x = torch.zeros(3, 4, dtype=torch.bool)
     with pytest.raises(checking.Wrong, match=r"begins with True; .* begins with False\. .*: True instead of F"):
