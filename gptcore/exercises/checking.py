@@ -458,7 +458,9 @@ def _where(result, expected):
     """Return the place at which two tensors differ most, as the end of a sentence; nothing for other values."""
     if not isinstance(expected, torch.Tensor) or expected.ndim == 0:
         return ""
-    difference = (result.detach().double() - expected.double()).abs().nan_to_num(torch.inf)
+    given, right = result.detach().double(), expected.double()
+    equal = (given == right) | (given.isnan() & right.isnan())  # infinity less infinity is nan
+    difference = (given - right).abs().nan_to_num(torch.inf).masked_fill(equal, 0)
     place = tuple(index.item() for index in torch.unravel_index(difference.argmax(), difference.shape))
     wrong, right = _digits(result[place], 6), _digits(expected[place], 6)
     return f". They differ most at {list(place)}: {wrong} instead of {right}"

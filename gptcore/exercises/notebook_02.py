@@ -43,6 +43,10 @@ def scaled(x, scale, shift, eps, **fault):
     return scale * norm(x, eps, **fault) + shift
 
 
+def divided_mean(x, eps):
+    return x.mean(dim=-1, keepdim=True) / root_of(x.var(dim=-1, keepdim=True, unbiased=False), eps)
+
+
 def squares_minus_square(x, scale, shift, eps):
     mean = x.mean(dim=-1, keepdim=True)
     return scale * (x - mean) / root_of(x.pow(2).mean(dim=-1, keepdim=True) - mean.pow(2), eps) + shift
@@ -76,6 +80,17 @@ function(
         "Mean, variance and shift are right. The scale is still missing.": lambda x, _, *rest: scaled(x, 1, *rest),
         "You shift first and scale then, so the shift is scaled too. The order is: scale, then shift.": (
             lambda x, scale, shift, eps: scaled(x, scale, scale * shift, eps)
+        ),
+        "Scale and shift are exchanged: you multiply by the shift and add the scale.": (
+            lambda x, scale, shift, eps: scaled(x, shift, scale, eps)
+        ),
+        "You divide the mean alone: `/` comes before `-`. Put x - mean in parentheses.": [
+            lambda x, scale, shift, eps: scale * x - divided_mean(x, eps) + shift,
+            lambda x, scale, shift, eps: scale * (x - divided_mean(x, eps)) + shift,
+            lambda x, scale, shift, eps: x - scale * divided_mean(x, eps) + shift,
+        ],
+        "Nothing is subtracted yet: layer norm divides x - mean, not x.": (
+            lambda x, scale, shift, eps: scaled(x, scale, shift + scale * divided_mean(x, eps), eps)
         ),
     },
     solved="It agrees with PyTorch's layer norm, on tiny rows and rows far from 0, too.",
@@ -120,6 +135,12 @@ number(
     ],
 )
 
+
+def half_mended(dim_of_mean, dim_of_std, divisor, x, eps):
+    variance = x.var(dim_of_std, keepdim=True, unbiased=False)
+    return (x - x.mean(dim_of_mean, keepdim=True)) / divisor(variance, eps)
+
+
 function(
     "02.4",
     norm,
@@ -139,6 +160,12 @@ function(
         "And the other fault shows in rows with a tiny variance: where does eps stand?": partial(
             norm, dim=1, divisor=eps_outside
         ),
+        "The axis is mended in one line only. Mean and standard deviation both run along the last axis.": [
+            partial(half_mended, *dims, divisor) for dims in ((-1, 0), (0, -1)) for divisor in (root_of, eps_outside)
+        ],
+        "The axis is right now. But the standard deviation is a root already, and you take another one of it. "
+        "eps is added to the variance.": partial(norm, divisor=lambda variance, eps: (variance.sqrt() + eps).sqrt()),
+        "The axis is right now. But you divide by the variance: the root is missing.": partial(norm, divisor=torch.add),
         "The axis is right now, but eps is not used any more. It belongs inside the root, next to the variance.": (
             lambda x, eps: norm(x, 0.0)
         ),
@@ -191,6 +218,13 @@ function(
             lambda x, scale, eps: scale * x / root_of(x.var(dim=-1, keepdim=True, unbiased=False), eps)
         ),
         "You sum the squares. RMSNorm takes their mean.": partial(rms_norm, average=torch.sum),
+        "You take the mean first and square it. RMSNorm squares each number first, then takes the mean.": (
+            lambda x, scale, eps: scale * x / root_of(x.mean(dim=-1, keepdim=True).pow(2), eps)
+        ),
+        "The root is missing: you divide by the mean of the squares itself.": partial(rms_norm, divisor=torch.add),
+        "Your eps is always 0.00001. Use the one that the function is given.": (
+            lambda x, scale, eps: rms_norm(x, scale, 1e-5)
+        ),
         "Your eps stands outside the root. It is added to the mean of the squares.": partial(
             rms_norm, divisor=eps_outside
         ),

@@ -201,15 +201,28 @@ SWIGLU_MISTAKES = {
     "Your products miss the .T: weights are stored (out, in), as in nn.Linear. With square ones nothing warns.": (
         lambda x, gate, value, back: swiglu(x, gate.T, value.T, back.T)
     ),
+    "One of your products misses the .T: weights are stored (out, in), as in nn.Linear. With square ones nothing "
+    "warns.": [
+        lambda x, gate, value, back: swiglu(x, gate.T, value, back),
+        lambda x, gate, value, back: swiglu(x, gate, value.T, back),
+        lambda x, gate, value, back: swiglu(x, gate, value, back.T),
+    ],
+    "Gate and value come from the same weights. The value is made with value_weight.": (
+        lambda x, gate, value, back: swiglu(x, gate, gate, back)
+    ),
+    "Gate and value come from the same weights. The gate is made with gate_weight.": (
+        lambda x, gate, value, back: swiglu(x, value, value, back)
+    ),
     "Gate and value are swapped: the bend belongs to the one made with gate_weight.": (
         lambda x, gate, value, back: swiglu(x, value, gate, back)
     ),
     "Your gate is a plain sigmoid (that layer is called GLU). In SwiGLU it is Swish, x * sigmoid(x).": partial(
         swiglu, bend=torch.sigmoid
     ),
-    "Your gate bends with GELU (that layer is called GEGLU). In SwiGLU it is Swish, F.silu.": partial(
-        swiglu, bend=F.gelu
-    ),
+    "Your gate bends with GELU (that layer is called GEGLU). In SwiGLU it is Swish, F.silu.": [
+        partial(swiglu, bend=F.gelu),
+        partial(swiglu, bend=partial(F.gelu, approximate="tanh")),
+    ],
     "Your gate bends with ReLU (that layer is called ReGLU). In SwiGLU it is Swish, F.silu.": partial(
         swiglu, bend=torch.relu
     ),

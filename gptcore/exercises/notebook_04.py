@@ -8,6 +8,7 @@ from torch import nn
 from torch.func import functional_call
 
 from gptcore.exercises.checking import (
+    NotAnswered,
     Wrong,
     as_bool,
     call_all,
@@ -134,6 +135,8 @@ def units_to_judge():
         ([-0.8, -0.1, -4.0, -3.0], torch.eye(4)),  # all below 0: unit 0 is the strongest, and the largest is unit 1
     ]:
         cases.append((torch.tensor(token), torch.eye(4), torch.zeros(4), W_out))
+    listens_to_much = torch.tensor([[2.0, 0.0], [1.0, 50.0]])  # unit 1's row is long, but unit 0 writes more
+    cases.append((torch.tensor([1.0, 0.0]), listens_to_much, torch.zeros(2), torch.eye(2)))
     return on_each_device(cases)
 
 
@@ -179,6 +182,10 @@ function(
         "You take the lengths along the wrong axis. What unit i writes is column i: norm(dim=0).": (
             lambda token, W_in, b_in, W_out: (gelu(W_in @ token + b_in) * W_out).norm(dim=1).argmax().item()
         ),
+        "You take the lengths of W_in's rows: what a unit listens to. What unit i writes is column i of W_out.": (
+            lambda token, W_in, b_in, W_out: strongest(token, W_in, b_in, W_in.T)
+        ),
+        "One too many: counting starts at 0.": lambda *given: strongest(*given) + 1,
         "That is the greatest length. Which unit writes it?": partial(strongest, found=torch.max),
     },
     solved="Strong is not loud: what counts is strength times the length of the column.",
@@ -242,19 +249,25 @@ def sizes_of(layer):
 
 
 def check_layer(layer, emb_dim):
+    case = (emb_dim,)
     if not isinstance(layer, nn.Module):
-        raise Wrong(f"For emb_dim {emb_dim} expected is a layer such as nn.Sequential(...), not {show(layer)}.")
+        raise Wrong(f"For emb_dim {emb_dim} expected is a layer such as nn.Sequential(...), not {show(layer)}.", case)
     x = 4 * token_vectors(2, 50, emb_dim)
-    (result,) = call_all(layer, [(x,)])
+    try:
+        (result,) = call_all(layer, [(x,)])
+    except NotAnswered:
+        raise Wrong(f"The layer for emb_dim {emb_dim} returns nothing: its forward has no `return`.", case) from None
+    except Wrong as wrong:
+        raise Wrong(f"The layer for emb_dim {emb_dim} does not run. {wrong}", case) from None
     if not isinstance(result, torch.Tensor) or result.shape != x.shape:
-        raise Wrong(f"The output must have the shape of the input, {tuple(x.shape)}; it is {show(result)}.")
+        raise Wrong(f"The output must have the shape of the input, {tuple(x.shape)}; it is {show(result)}.", case)
     sizes = sizes_of(layer)
     hidden_dim = max((size[0] for size in sizes if len(size) == 2 and size[1] == emb_dim), default=0)
     expected = [(hidden_dim, emb_dim), (hidden_dim,), (emb_dim, hidden_dim), (emb_dim,)]
     if [size for size in sizes if len(size) == 2] != sorted(size for size in expected if len(size) == 2):
-        raise Wrong("Expected are two nn.Linear layers: one from emb_dim to the hidden units, one back.")
+        raise Wrong("Expected are two nn.Linear layers: one from emb_dim to the hidden units, one back.", case)
     if sizes != sorted(expected):
-        raise Wrong("The two nn.Linear keep their biases, and nothing else has parameters.")
+        raise Wrong("The two nn.Linear keep their biases, and nothing else has parameters.", case)
     tensors = [next(p.detach() for p in layer.parameters() if tuple(p.shape) == shape) for shape in expected]
     bends_right = close(result, feed_forward(x, *tensors))
     if not bends_right:
@@ -264,14 +277,15 @@ def check_layer(layer, emb_dim):
             with_these = dict(zip(other.state_dict(), tensors, strict=True))
             return sizes_of(other) == sizes and close(result, functional_call(other, with_these, x))
 
-        name_mistake(MISTAKES_IN_LAYER, is_it)
+        name_mistake(MISTAKES_IN_LAYER, is_it, case)
     if hidden_dim != 4 * emb_dim:
         raise Wrong(
             f"For emb_dim {emb_dim} the hidden layer has {hidden_dim} units; expected are 4 times as many as "
-            "there are features." + (" The bend is as it should be." if bends_right else "")
+            "there are features." + (" The bend is as it should be." if bends_right else ""),
+            case,
         )
     if not bends_right:
-        raise Wrong("The output is not that of widen, GELU, shrink with your layer's weights.")
+        raise Wrong("The output is not that of widen, GELU, shrink with your layer's weights.", case)
 
 
 number(
@@ -325,6 +339,12 @@ def last_number_of_the_one_before(x):
     return x + F.pad(of_each, (x.shape[-1] - 1, 0))
 
 
+def rounds(x):
+    """Add to x a number made of all tokens, and subtract it again: no more than rounding is left of it."""
+    number = 8 * x.sum(dim=1, keepdim=True).tanh()
+    return x + number - number
+
+
 def layers_to_judge(num_tokens, emb_dim):
     """Return layers for `num_tokens` tokens; they take fewer, too, for whoever sends each token alone."""
     tensors = weights(emb_dim, 4 * emb_dim, seed=5)
@@ -346,6 +366,12 @@ def layers_to_judge(num_tokens, emb_dim):
         (lambda x: x + F.pad(x.abs(), (0, 0, 1, 0))[:, :-1], not lonely, SIZES),
         (lambda x: x + places[: x.shape[1]], False, PLACES),
         (torch.zeros_like, False, "a layer whose output is always 0"),
+        (rounds, False, "a layer in which other tokens change no more than the rounding"),
+        (
+            lambda x: x + F.pad(0.02 * x, (0, 0, 1, 0))[:, :-1],
+            not lonely,
+            "a layer that adds a little of the one before",
+        ),
     ]
     if not lonely:
         last = num_tokens - 1
@@ -367,7 +393,7 @@ def other_numbers(vector):
     return 1 - 2 * vector
 
 
-def mixes(layer, x, tokens=None, *, count_itself=False, change=other_numbers, reach=None):
+def mixes(layer, x, tokens=None, *, count_itself=False, change=other_numbers, reach=None, tolerance=1e-5):
     """Change each of `tokens` in turn: does the output at another position move, or by mistake at the same one?
 
     With `reach` it looks no further than so many positions.
@@ -375,7 +401,7 @@ def mixes(layer, x, tokens=None, *, count_itself=False, change=other_numbers, re
     for token in range(x.shape[1]) if tokens is None else tokens:
         edited = x.clone()
         edited[:, token] = change(x[:, token])
-        moved = ((layer(edited) - layer(x)).abs() > 1e-5).any(dim=-1).any(dim=0)
+        moved = ((layer(edited) - layer(x)).abs() > tolerance).any(dim=-1).any(dim=0)
         moved[token] &= count_itself
         if reach is not None:
             moved &= (torch.arange(x.shape[1]) - token).abs() <= reach
@@ -405,9 +431,8 @@ MISTAKES_IN_TEST = {
         lambda layer, x: mixes(layer, x, [0], count_itself=True),
         partial(mixes, count_itself=True),
     ],
-    "You add the same to all numbers of a token, or multiply all by the same. A layer norm takes just that away, and "
-    "GPT-2's own block begins with one: your test is blind for it. Give the token other numbers, such as random "
-    "ones.": [
+    "Your test is blind for attention behind a layer norm, and GPT-2's own block begins with one. Do you add the same "
+    "to all numbers of a token, or multiply all by the same? A norm takes just that away: use random numbers.": [
         partial(mixes, change=lambda vector: vector + 1),
         partial(mixes, change=lambda vector: 2 * vector),
         partial(mixes, change=lambda vector: vector + 1e-3),
@@ -416,6 +441,7 @@ MISTAKES_IN_TEST = {
     "You turn all signs round. A layer that looks at absolute values does not notice: give the token other numbers.": (
         partial(mixes, change=torch.neg)
     ),
+    "You take rounding for mixing: a difference below 1e-5 does not count.": partial(mixes, tolerance=0.0),
     "You compare neighbours only. A token may look at one that is far away: look at all other positions.": partial(
         mixes, reach=1
     ),

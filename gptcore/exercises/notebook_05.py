@@ -83,6 +83,10 @@ function(
             lambda x, layers: x + sum(layer(x) for layer in layers)
         ),
         "x is overwritten before it is added, so you add the layer's result to itself.": partial(stream, add="result"),
+        "x comes out as it went in. In the loop, is the sum given back to x?": lambda x, layers: x,
+        "That is what all the layers have written. x itself is missing: it is in the stream, too.": (
+            lambda x, layers: stream(x, layers) - x
+        ),
         "The last layer is missing.": lambda x, layers: stream(x, layers[:-1]),
         "The last layer has no shortcut. Here it keeps the shape, so it has one like the others.": (
             lambda x, layers: layers[-1](stream(x, layers[:-1])) if layers else x
@@ -106,9 +110,12 @@ number(
         "0.29 to the power of 15 is below 1e-8. But from the last of 15 layers to the first there are 14 steps.": 15,
         "Count the steps again: 0.29 to the power of 14 is still 3e-8, and the ratio must be smaller than 1e-8.": 14,
         "There are only whole layers, and the ratio must be smaller than 1e-8: round up.": 1 + 8 / -math.log10(0.29),
+        "So many steps it takes, and there are only whole ones. With n layers, how many steps lie between the first "
+        "and the last?": 8 / -math.log10(0.29),
         "One too many. With n layers, how many steps lie between the first and the last?": 17,
         "That would be so if each layer took a factor of 10 away. It takes 0.29.": [8, 9],
     },
+    near=2e-3,  # 14.88 and 15.9 are known, too
     solved="16 layers are not deep: a GPT-2 of 48 blocks has 96 parts, one after another.",
     hints=[
         "The first layer's gradient has passed through all the layers that come after it. How many are they?",
@@ -170,14 +177,17 @@ number(
     "05.4",
     7,
     tolerance=1,
+    near=0.1,  # a mistake may be read off with less care, but 0 is not 1
     mistakes={
         "Those are the layers with a shortcut. Where the gradient falls steeply on its way back, it is missing.": 17,
         "That would be all of them. Where the line is nearly level, shortcuts carry the gradient.": 24,
         "Without a gap in the shortcuts there would be no steep piece.": 0,
-        # Said of 2: the tolerance is for mistakes, too, so that 1 itself still counts as 0.
-        "One layer takes away a factor of 0.29, half a power of ten. "
-        "Here more than three powers of ten are lost.": 1.01,
-        "You read the powers of ten that are lost. Each layer takes away only about half of one.": 3.5,
+        "One layer takes away a factor of 0.29, half a power of ten. Here more than three powers of ten are lost.": [
+            1,
+            2,
+        ],
+        "You read the powers of ten that are lost. Each layer takes away only about half of one.": [3.2, 4],
+        "That is the layer at which the steep piece begins. How many layers long is it?": 14,
     },
     solved="Layers 8 to 14 had none: seven times half a power of ten, as the factor 0.29 says.",
     hints=[
@@ -195,8 +205,12 @@ number(
         "That would be right if all writes pointed the same way. Random ones partly cancel.": 1 / 96,
         "Each block writes twice: after attention, and after feed-forward.": 1 / math.sqrt(48),
         "Each block writes twice, and random writes partly cancel.": 1 / 48,
-        "That is how much longer they are together without the factor. By what must each be multiplied?": math.sqrt(96),
+        "That is how much longer they are together without the factor. By what must each be multiplied?": [
+            math.sqrt(96),
+            9.8,
+        ],
         "Each block writes twice. And that is how much they grow; by what must each be multiplied?": math.sqrt(48),
+        "Nearly: three decimals are asked for.": 0.1,
         "Random writes partly cancel, and the factor must make them smaller.": 96,
     },
     solved="1 / sqrt(96). The GPT-2 paper (section 2.3) makes the writing layers' initial weights smaller in this way.",
@@ -223,7 +237,7 @@ class Network(nn.Module):
         return self.walk(x, self.layers)
 
     def __repr__(self):
-        return f"of {len(self.layers)} layers"
+        return f"<{len(self.layers)} layer{'s' if len(self.layers) > 1 else ''}>"
 
 
 def networks():
@@ -248,11 +262,15 @@ def mean_size(tensor):
     return tensor.abs().mean()
 
 
-def sizes(network, x, *, forget=True, of=lambda linear: linear.weight.grad, size=mean_size):
+def mean_square(output):
+    return output.square().mean()
+
+
+def sizes(network, x, *, forget=True, of=lambda linear: linear.weight.grad, size=mean_size, loss=mean_square):
     """Return the size of each layer's gradient, or with a fault that of something else."""
     if forget:
         network.zero_grad()
-    network(x).square().mean().backward()
+    loss(network(x)).backward()
     return [size(of(layer[0])).item() for layer in network.layers]
 
 
@@ -280,6 +298,13 @@ MISTAKES_IN_RATIO = {
     "You compare sums, and a larger matrix has a larger one. Compare the means of the absolute values.": partial(
         ratio, size=lambda gradient: gradient.abs().sum()
     ),
+    "You compare the roots of the mean squares. Compare the means of the absolute values.": partial(
+        ratio, size=lambda gradient: gradient.square().mean().sqrt()
+    ),
+    "Your loss is another one: square each number of the output first, then take the mean.": [
+        partial(ratio, loss=torch.mean),
+        partial(ratio, loss=lambda output: output.mean().square()),
+    ],
     "You compare the largest numbers. Compare the means of the absolute values.": partial(
         ratio, size=lambda gradient: gradient.abs().max()
     ),
@@ -311,7 +336,12 @@ MISTAKES_IN_RATIO = {
     ],
 )
 def my_gradient_ratio(answer):
-    said = [as_number(result) for result in call_all(answer, networks())]
+    try:
+        said = [as_number(result) for result in call_all(answer, networks())]
+    except Wrong as wrong:
+        if "'NoneType' object has no attribute" not in str(wrong):
+            raise
+        raise Wrong(f"{wrong}. A `.grad` is None before backward(), and again after zero_grad().", wrong.case) from None
     right = [ratio(network, x) for network, x in networks()]
     if all(map(near, said, right)):
         return

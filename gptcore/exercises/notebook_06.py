@@ -49,9 +49,10 @@ MASKS = {
     "That mask would be multiplied. This one is added: 0 where a token may look, minus infinity elsewhere.": (
         lambda n: (~future(n)).float()
     ),
-    "The right squares. A large negative number mostly does, minus infinity does always: -torch.inf.": (
-        lambda n: torch.full((n, n), -1e9).triu(1)
-    ),
+    "The right squares. A large negative number mostly does, minus infinity does always: -torch.inf.": [
+        lambda n, large=large: torch.full((n, n), large).triu(1)
+        for large in (-1e9, -1e10, -1e4, -100.0, torch.finfo(torch.float32).min)
+    ],
 }
 
 
@@ -77,7 +78,7 @@ def my_mask(answer):
     if isinstance(mask, torch.Tensor) and mask.isnan().any():
         raise Wrong("Your mask holds nan: that is what 0 times infinity gives. Fill in the infinity without a product.")
     right = torch.nn.Transformer.generate_square_subsequent_mask
-    check_function(answer, [(1,), (2,), (4,), (7,)], right, MASKS)
+    check_function(answer, [(2,), (1,), (4,), (7,)], right, MASKS)  # of (2,), a message can show all
 
 
 def scores(queries, keys, power=0.5):
@@ -156,6 +157,10 @@ function(
         "Your mask hides the past and leaves the future open: rows and columns are swapped.": (
             lambda q, k: hide_future(scores(q, k).mT).mT.softmax(-1)
         ),
+        "The wrong way round: masked_fill hides the squares where the mask is True. Those are the future, "
+        "not what a token may see.": (
+            lambda q, k: scores(q, k).masked_fill(~future(k.shape[-2], device=k.device), -torch.inf).softmax(-1)
+        ),
         "Queries and keys are swapped. Rows are queries: the tokens that look.": lambda q, k: weights(k, q),
         "Scores, division and mask are right. The softmax is still missing.": lambda q, k: hide_future(scores(q, k)),
         "You divide the weights, so that rows no longer sum to 1. The scores are divided, before the softmax.": (
@@ -207,6 +212,10 @@ def cut_by_view(z, num_heads):
     return z.view(len(z), num_heads, z.shape[1], -1)
 
 
+def cut_every_other(z, num_heads):
+    return z.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)
+
+
 def join(context):
     return context.transpose(1, 2).flatten(2)
 
@@ -246,9 +255,10 @@ function(
             join=lambda context: context.flatten(2),
         ),
         "Now each head sees all tokens, but it takes every so-many-th number. In GPT-2 head 0 has the first "
-        "head_dim numbers, head 1 the next ones.": partial(
-            attention, cut=lambda z, num_heads: z.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)
-        ),
+        "head_dim numbers, head 1 the next ones.": [
+            partial(attention, cut=cut_every_other),
+            partial(attention, cut=cut_every_other, join=lambda context: context.permute(0, 2, 3, 1).flatten(2)),
+        ],
         "The heads are cut rightly. At the end their numbers alternate; they belong side by side.": partial(
             attention, join=lambda context: context.permute(0, 2, 3, 1).flatten(2)
         ),
@@ -276,11 +286,19 @@ values(
         "out_proj has a bias in any case, of 768 numbers. The argument qkv_bias is about the other three.": [
             (2_359_296, 2_361_600, 2_359_296),
             (2_359_296, 2_362_368, 2_359_296),
+            (2_359_296, 2_359_296, 2_359_296),
         ],
+        "One matrix is missing: W_query, W_key, W_value and out_proj are four.": (1_770_240, 1_772_544, 1_770_240),
         "Those are W_query, W_key and W_value. out_proj is a Linear layer, too, and it has a bias.": (
             (1_769_472, 1_771_776, 1_769_472)
         ),
-        "qkv_bias=True adds three biases: for queries, for keys and for values.": (2_360_064, 2_360_832, 2_360_064),
+        "qkv_bias=True adds three biases: for queries, for keys and for values.": [
+            (2_360_064, 2_360_832, 2_360_064),
+            (2_360_064, 2_360_064, 2_360_064),
+        ],
+        "The biases of queries, keys and values come on top of out_proj's, which is still there.": (
+            (2_360_064, 2_361_600, 2_360_064)
+        ),
         "out_proj has its bias already in the first count. How many more come?": (2_360_064, 2_363_136, 2_360_064),
         "The other way round: qkv_bias=False comes first.": (2_362_368, 2_360_064, 2_362_368),
         "The first two are right. Look at the third again: 12 heads have 64 numbers each, and one head has all 768. "
@@ -321,6 +339,9 @@ function(
         ),
         "Your window is one too narrow. It counts the token itself: with window 1 a token sees itself.": (
             lambda n, window: window_mask(n, window - 1)
+        ),
+        "Your mask hides the diagonal, too. A token sees itself, whatever the window.": (
+            lambda n, window: future(n, 0) | too_far_back(n, window)
         ),
         "The wrong way round: True where a square is hidden, as in masked_fill.": (
             lambda n, window: ~window_mask(n, window)

@@ -211,6 +211,20 @@ function(
         ),
         "Dropout is missing after feed-forward.": partial(block, second=undropped),
         "Dropout is missing after attention.": partial(block, first=undropped),
+        "Attention reads the stream without a norm. norm1 belongs before it.": partial(block, first=without_norm),
+        "Feed-forward reads the stream without a norm. norm2 belongs before it.": partial(block, second=without_norm),
+        "Before attention, your norm changes the stream itself. Only attention reads the normed copy.": partial(
+            block, first=norm_on_the_stream
+        ),
+        "Before feed-forward, your norm changes the stream itself. Only feed-forward reads the normed copy.": partial(
+            block, second=norm_on_the_stream
+        ),
+        "Attention's half is right. Feed-forward's half is missing.": (
+            lambda x, norm1, att, norm2, ff, drop: half_block(x, norm1, att, drop)
+        ),
+        "Feed-forward's half is right. What attention writes is lost: is the first sum given back to x?": (
+            lambda x, norm1, att, norm2, ff, drop: half_block(x, norm2, ff, drop)
+        ),
         **STRUCTURES,
         **{f"{message} And dropout is missing.": without_drop(wrong) for message, wrong in STRUCTURES.items()},
     },
@@ -246,6 +260,9 @@ function(
         ),
         "The first half is right now. Feed-forward reads the stream without any norm.": with_parts(
             partial(block, second=without_norm)
+        ),
+        "Feed-forward is in order now. Attention reads the stream without any norm.": with_parts(
+            partial(block, first=without_norm)
         ),
         "Both faults are mended. But dropout is left out here: do not use it.": lambda parts, x: block(x, *parts),
         # norm1_twice has words of its own here.
@@ -296,7 +313,14 @@ function(
         "Right with qkv_bias. Without it, queries, keys and values have no bias.": (
             lambda emb_dim, qkv_bias: count(emb_dim, True)
         ),
-        "One matrix of emb_dim * emb_dim is missing: attention has four, with out_proj.": partial(count, matrices=11),
+        "One matrix of emb_dim * emb_dim is missing: attention has four, with out_proj.": [
+            partial(count, matrices=11),
+            partial(count, matrices=11, vectors=9),
+        ],
+        "That is attention alone. Feed-forward and the norms are missing.": partial(count, matrices=4, vectors=1),
+        "That is feed-forward alone. Attention and the norms are missing.": partial(
+            count, matrices=8, vectors=5, biases=0
+        ),
         "Attention is missing: what you count are feed-forward and the norms.": partial(
             count, matrices=8, vectors=9, biases=0
         ),
@@ -342,13 +366,16 @@ values(
 )
 
 
-def writes(blocks, x, *, normed=True, onward=torch.add):
-    """Return what each part writes. The stream goes on as `onward` makes it of what it was and what is written."""
+def writes(blocks, x, *, normed=True, onward=torch.add, adds=(True, True)):
+    """Return what each part writes. The stream goes on as `onward` makes it of what it was and what is written.
+
+    `adds` says whether that is done after attention, and after feed-forward.
+    """
     written = []
     for parts in blocks:
-        for norm, part in ((parts.norm1, parts.att), (parts.norm2, parts.ff)):
+        for norm, part, goes_on in ((parts.norm1, parts.att, adds[0]), (parts.norm2, parts.ff, adds[1])):
             written.append(part(norm(x) if normed else x))
-            x = onward(x, written[-1])
+            x = onward(x, written[-1]) if goes_on else x
     return torch.stack(written)
 
 
@@ -391,6 +418,11 @@ function(
         "Your parts read the stream without their norms.": partial(writes, normed=False),
         "The numbers are right, the order is not: all attentions, then all feed-forwards. "
         "Follow the stream.": attention_first,
+        "What attention writes is kept, but not added to the stream.": partial(writes, adds=(False, True)),
+        "What feed-forward writes is kept, but not added to the stream.": partial(writes, adds=(True, False)),
+        "You use norm1 twice. Feed-forward has a norm of its own, norm2.": (
+            lambda blocks, x: writes([parts._replace(norm2=parts.norm1) for parts in blocks], x)
+        ),
         "Your x becomes what a part writes. It should be added: x = x + write.": partial(
             writes, onward=lambda x, written: written
         ),

@@ -47,6 +47,31 @@ def change_only(token):
     return lambda layer, x: mixes(layer, x, [token % x.shape[1]])
 
 
+def mean_of_the_differences(layer, x):
+    for token in range(x.shape[1]):
+        edited = x.clone()
+        edited[:, token] = torch.randn(x.shape[-1])
+        moved = (layer(edited) - layer(x)).mean(dim=(0, 2)).abs() > 1e-5
+        moved[token] = False
+        if moved.any():
+            return True
+    return False
+
+
+def keeps_one_without_tolerance(layer, x):
+    for token in range(x.shape[1]):
+        edited = torch.zeros_like(x)
+        edited[:, token] = x[:, token]
+        if (layer(edited) != layer(x))[:, token].any():
+            return True
+    return False
+
+
+class Silent(nn.Linear):
+    def forward(self, x):
+        super().forward(x)
+
+
 def changes_the_input(layer, x):
     before = layer(x)
     x[:, 0] = 0
@@ -71,6 +96,11 @@ WRONG = {
         (lambda emb_dim: list(built(emb_dim)), "not list"),
         (built(8), "function that builds it"),
         (lambda emb_dim: built(emb_dim, hidden_dim=4.0 * emb_dim), "stopped with TypeError"),
+        (
+            lambda emb_dim: nn.Sequential(nn.Linear(emb_dim, 24), nn.Linear(6, emb_dim)),
+            "layer for emb_dim 6 does not run",
+        ),
+        (lambda emb_dim: Silent(emb_dim, emb_dim), "The layer for emb_dim 6 returns nothing"),
     ],
     "04.5": [(11_264, "too large"), (10_922.67, "the equal count exactly")],
     "04.6": [
@@ -82,5 +112,8 @@ WRONG = {
         (lambda layer, x: not torch.equal(layer(x), layer(x.roll(1, dims=1)).roll(-1, dims=1)), "it says"),
         (lambda layer, x: (layer(x) != x).any(dim=-1), "Expected is True or False"),
         (changes_the_input, "changes the tensor"),
+        (mean_of_the_differences, "Your test is blind for attention behind a layer norm"),
+        (keeps_one_without_tolerance, "You take rounding for mixing"),
+        (partial(mixes, tolerance=0.1), "a layer that adds a little of the one before"),
     ],
 }

@@ -18,7 +18,8 @@ WRONG = {
     "06.1": [
         (lambda n: torch.ones(n, n).triu(1) * -torch.inf, "0 times infinity"),
         (lambda n: torch.ones(n, n, dtype=torch.bool).triu(1), "holds True and False"),
-        (lambda n: torch.full((n,), -torch.inf), "expected is (1, 1)"),
+        (lambda n: torch.full((n,), -torch.inf), "expected is (2, 2)"),
+        (lambda n: torch.full((n, n), -1_000_000_000).triu(1), "dtype torch.int64; expected is torch.float32.\n"),
         (torch.full((4, 4), -torch.inf).triu(1), "Expected a function"),
     ],
     "06.2": [

@@ -269,6 +269,12 @@ def test_a_difference_in_a_large_tensor_is_named_where_it_is_largest():
         )
 
 
+def test_equal_infinities_do_not_differ():
+    x = torch.tensor([[0.0, -torch.inf], [torch.nan, 3.0]])
+    with pytest.raises(checking.Wrong, match=r"They differ most at \[0, 0\]: 1 instead of 0"):
+        checking.check_function(lambda x: x.where(x != 0, 1), [(x,)], torch.clone, {})
+
+
 def test_a_difference_between_true_and_false_is_named_so(capsys):
     x = torch.zeros(3, 4, dtype=torch.bool)
     with pytest.raises(checking.Wrong, match=r"begins with True; .* begins with False\. .*: True instead of F"):
@@ -391,6 +397,14 @@ def test_a_mistake_that_is_known_has_arguments_to_try_as_well(capsys):
         case("01.3")
     with pytest.raises(ValueError, match="there is no exercise"):
         case("01.33")
+
+
+def test_the_arguments_of_a_layer_that_fails_are_those_of_the_function_that_builds_it(capsys):
+    def too_narrow(emb_dim):
+        return torch.nn.Sequential(torch.nn.Linear(emb_dim, 4), torch.nn.Linear(5, emb_dim))
+
+    assert "To try these arguments by hand: too_narrow(*case('04.4'))" in said_of("04.4", too_narrow, capsys)
+    assert case("04.4") == (6,)
 
 
 def test_each_function_that_fails_has_arguments_that_fit_it():
