@@ -77,7 +77,8 @@ def own_generate(answer):
     except Misfit as misfit:
         raise Wrong(f"In {misfit.part}: {misfit}") from None
     if not right:
-        raise Wrong(f"{comparison} {why_not or 'it writes other tokens'}.".strip())
+        why_not = why_not or "it writes other tokens"
+        raise Wrong(f"{comparison} {why_not[0].upper()}{why_not[1:]}.".strip())
     if comparison:
         raise Wrong(comparison)
 
@@ -212,7 +213,7 @@ def ablated(answer):
     parts, predicted, measured = answer
     if any(value is None or value is ... for value in answer):
         raise NotAnswered(": the part, the prediction and the measurement are needed")
-    if not isinstance(parts, str):
+    if not isinstance(parts, str) or not parts.strip():
         raise Wrong('The first of the three is the name of the part, a text such as "trf_blocks.3.att".')
     predicted, measured = as_number(predicted), as_number(measured)
     try:
@@ -221,6 +222,8 @@ def ablated(answer):
         raise Wrong(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
     except (RuntimeError, TypeError) as error:
         raise Wrong(f"Without {parts} the model cannot run ({error}). Take another part.") from None
+    if not math.isclose(measured, wanted, abs_tol=0.001):  # at one part it is 0.003 from what is often put in
+        name_what_was_put_in(parts, measured, tolerance=0.0001)
     if math.isclose(measured, wanted, abs_tol=0.02):
         if predicted == measured:
             raise Wrong("Your prediction is the measurement, to the last digit. Predict first; it may miss.")
@@ -230,17 +233,22 @@ def ablated(answer):
     whole = story_loss(story_model())
     if math.isclose(measured, whole, abs_tol=0.005):
         raise Wrong("That is the loss with everything in its place. Measure inside `with replaced(...):`.")
+    name_what_was_put_in(parts, measured, tolerance=0.02)
+    raise Wrong(f"Without {parts} the loss is not {measured:.2f}. Measure it inside `with replaced(...):`.")
+
+
+def name_what_was_put_in(parts, measured, tolerance):
+    """Raise Wrong if the loss is that of something else in place of the parts."""
     others = {
         "You let through what comes in. Attention and feed-forward are to give nothing: 0 * x.": lambda part, x: x,
         "You let the norm give nothing. A norm that is taken out gives what comes in: x.": lambda part, x: 0 * x,
     }
     for said, function in others.items():
         try:
-            if math.isclose(measured, loss_without(parts, function), abs_tol=0.02):
+            if math.isclose(measured, loss_without(parts, function), abs_tol=tolerance):
                 raise Wrong(said)
         except (RuntimeError, TypeError):
             continue  # an embedding cannot be let through
-    raise Wrong(f"Without {parts} the loss is not {measured:.2f}. Measure it inside `with replaced(...):`.")
 
 
 def points(name, answer):

@@ -5,7 +5,7 @@ import math
 from own_gpts import SOLVER, parts_of
 from torch import nn
 
-from gptcore import GPTModel, generate_text_simple
+from gptcore import GPTModel, generate_text_simple, replaced, story_loss
 
 RIGHT = parts_of(SOLVER)
 CONFIG = {"vocab_size": 1019, "context_length": 32, "emb_dim": 16, "n_heads": 2, "n_layers": 1}
@@ -32,6 +32,16 @@ def new_tokens_only(model, idx, max_new_tokens, context_size):
     return generate_text_simple(model, idx, max_new_tokens, context_size)[:, -max_new_tokens:]
 
 
+def at_most_so_many_in_all(model, idx, max_new_tokens, context_size):
+    return generate_text_simple(model, idx, max_new_tokens - idx.shape[1], context_size)
+
+
+def loss_with(parts, function):
+    model = GPTModel.from_pretrained("stories")
+    with replaced(model, parts, function):
+        return story_loss(model)
+
+
 def broken(model):
     model.out_head.weight.data.fill_(math.nan)
     return model
@@ -42,15 +52,27 @@ WRONG = {
         (faulty("unbiased=False", "unbiased=True"), "norm1 of block 0, by up to"),
         (faulty("unbiased=False", "unbiased=True"), "yours divides by n - 1"),
         (faulty("diagonal=1", "diagonal=2"), "your mask lets a token see the next one"),
+        # In the story model emb_dim is context_length, 128, with 4 heads.
+        (
+            faulty('nn.Embedding(cfg["context_length"], cfg["emb_dim"])', 'nn.Embedding(*[cfg["emb_dim"]] * 2)'),
+            "In MyGPT: with the story model's sizes it is right, but not with others (vocab_size=30, context_length",
+        ),
+        (
+            faulty("self.num_heads = num_heads", "self.num_heads = 4"),
+            "n_heads=3, n_layers=2, qkv_bias=False): its numbers are not gptcore's. Take every size from what __init__",
+        ),
+        (faulty("torch.ones(emb_dim)", "torch.ones(128)"), "In MyLayerNorm: with the story model's sizes it is right"),
         ({**RIGHT, "MyNorm": RIGHT["MyLayerNorm"]}, "There is no part called 'MyNorm'"),
         ({**RIGHT, "MyGPT": RIGHT["MyGPT"](CONFIG)}, "MyGPT is to be a class"),
         (RIGHT["MyGPT"], "Expected a dictionary"),
     ],
     "14.2": [
-        (faulty("[:, -1, :]", "[:, 0, :]")["my_generate"], "it reads the first position's scores"),
+        (faulty("[:, -1, :]", "[:, 0, :]")["my_generate"], "It reads the first position's scores"),
         (faulty("argmax(dim=-1, keepdim=True)", "softmax(-1).multinomial(1)")["my_generate"], "draws the next token"),
         (faulty("idx[:, -context_size:]", "idx")["my_generate"], "more than context_size tokens"),
-        (new_tokens_only, "the new tokens only"),
+        (new_tokens_only, "It returns the new tokens only"),
+        (at_most_so_many_in_all, "Of 3 tokens and 6 new ones it makes the shape (2, 6), not (2, 9)"),
+        (lambda *given: generate_text_simple(*given).tolist(), "In my_generate: it returns list, not a tensor"),
         (lambda model, idx: idx, "stopped with TypeError"),
         (5, "Expected a function"),
     ],
@@ -69,6 +91,8 @@ WRONG = {
         (("trf_blocks.9.att", 2.0, 4.0), "The model has no part named 'trf_blocks.9.att'"),
         (("trf_blocks", 3.0, 0.4137), "The model's 'trf_blocks' is a list of parts, which never runs itself"),
         (("trf_blocks.3.att", 2.0, 0.414), "with everything in its place"),
+        (("", 2.0, 4.0), "the name of the part"),
+        (("trf_blocks.3.att", 2.0, loss_with("trf_blocks.3.att", lambda part, x: x)), "You let through what comes in"),
         (("trf_blocks.3.att", 2.0, 0.9), "the loss is not 0.90"),
         (("trf_blocks.3.att", "two", 0.9), "Expected a number, got the text 'two'"),
     ],

@@ -141,6 +141,18 @@ def writer_into_a_table(model, idx, max_new_tokens, context_size):
     return text
 
 
+def writer_of_each_text_alone(model, idx, max_new_tokens, context_size):
+    return torch.cat([writer_recursive(model, text[None], max_new_tokens, context_size) for text in idx])
+
+
+def writer_that_looks_once_too_often(model, idx, max_new_tokens, context_size):
+    logits = model(idx[:, -context_size:])
+    for _ in range(max_new_tokens):
+        idx = torch.cat([idx, logits[:, -1:].argmax(-1)], dim=1)
+        logits = model(idx[:, -context_size:])
+    return idx
+
+
 def stopping_writer_tested_first(model, idx, max_new_tokens, context_size, end_id):
     start = idx.shape[1]
     while idx.shape[1] - start < max_new_tokens and not (idx[:, start:] == end_id).any(dim=1).all():
@@ -237,7 +249,7 @@ RIGHT = {
     ],
     "07.6": [writes_with_list],
     "08.6": [count_by_parts],
-    "09.1": [writer_recursive, writer_into_a_table],
+    "09.1": [writer_recursive, writer_into_a_table, writer_of_each_text_alone],
     "09.5": [stopping_writer_tested_first],
     "10.2": [loss_by_logsumexp, loss_in_loops],
     "11.3": [lambda c_attn: c_attn.reshape(len(c_attn), 3, -1).permute(1, 2, 0)],
@@ -248,4 +260,5 @@ RIGHT = {
         )
     ],
     "12.6": [top_p_row_by_row],
+    "14.2": [writer_recursive, writer_into_a_table, writer_of_each_text_alone, writer_that_looks_once_too_often],
 }
