@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import gc
 import io
 import random
 import signal
@@ -84,7 +85,8 @@ class _TimeLimit:
 
     Code that catches that (`except BaseException` in a loop) is interrupted without a pause from then on: Python looks
     for signals at each call and at the end of each round of a loop, and at half of these places, by chance, an error
-    is raised anew. So it is soon raised where nothing catches it.
+    is raised anew. So it is soon raised where nothing catches it. Garbage is collected afterwards: what cleans up
+    behind others' objects is not to be interrupted.
     """
 
     def __init__(self, seconds):
@@ -93,6 +95,7 @@ class _TimeLimit:
         self.was_raised = self.again = False
         self.signal = _Signal(signal.SIGINT)
         self.chance = random.Random(0)
+        self.collects = gc.isenabled()
 
     def __enter__(self):
         self.before = signal.signal(signal.SIGINT, self._on_interrupt)
@@ -103,6 +106,8 @@ class _TimeLimit:
         self.over.set()
         self.watch.join()
         signal.signal(signal.SIGINT, self.before)
+        if self.collects:
+            gc.enable()
 
     def _interrupt_when_late(self):
         pause = self.seconds
@@ -124,6 +129,7 @@ class _TimeLimit:
             )
         else:  # the learner pressed Stop
             error = KeyboardInterrupt()
+        gc.disable()
         raises = not self.was_raised or self.chance.random() < 0.5
         if self.was_raised and in_learners_code:
             self.again = True

@@ -1,6 +1,7 @@
 """The checks of the exercises: what passes, what does not, and what is said."""
 
 import contextlib
+import gc
 import importlib
 import json
 import re
@@ -486,6 +487,21 @@ def test_an_endless_answer_that_catches_everything_is_stopped(endless, capsys, m
     assert torch.overrides._get_current_function_mode() is None
     monkeypatch.setattr(checking, "SECONDS", 10)
     assert said_of("02.1", RIGHT["02.1"][0], capsys).startswith("✓")
+
+
+def test_no_garbage_is_collected_while_errors_are_raised_anywhere(capsys, monkeypatch):
+    collects = []
+
+    def swallows(*arguments):
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                collects.append(gc.isenabled())
+
+    monkeypatch.setattr(checking, "SECONDS", 0.2)
+    assert "was stopped" in said_of("02.4", swallows, capsys)
+    assert collects and not any(collects) and gc.isenabled()
 
 
 def test_stop_stops_what_catches_everything():
