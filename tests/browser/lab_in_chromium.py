@@ -22,6 +22,8 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 # axe-core is not to describe what it does not mind, nor to fetch style sheets of other sites: there are none.
 FAULTS_ALONE = {"resultTypes": ["violations"], "preload": False}
+# A page hears of a new width when it is drawn: after the first of two frames.
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SLOW_START = 300  # seconds after which a server that does not answer never will
 SLOW = 120_000  # milliseconds after which something has gone wrong on the page
 SLOW_RUN = 600_000  # and with a whole notebook
@@ -99,6 +101,7 @@ def wait_for_answer(url, server, log):
 
 def serious_faults(page, **how):
     """What keeps somebody from using the page, as axe-core finds it: [(rule, HTML)]."""
+    page.evaluate(TWO_FRAMES)
     how["options"] = FAULTS_ALONE | how.get("options", {})
     found = Axe().run(page, **how).response["violations"]
     serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
