@@ -272,14 +272,10 @@ def _verdict(name, answer, variable=None):
     if failing is not None:
         _failing[name] = failing
     problem += _advice_on_powers(answer)
-    if _has_text(printed):
+    if printed is not None and printed.getvalue().strip():
         first_line = printed.getvalue().strip().splitlines()[0]
         problem += f"\n  (Your code printed: {first_line[:100]})"
     return False, f"✗ {name} not yet. {problem}{by_hand}"
-
-
-def _has_text(printed):
-    return printed is not None and bool(printed.getvalue().strip())
 
 
 def _advice_on_powers(answer):
