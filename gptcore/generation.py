@@ -55,8 +55,8 @@ def stream(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=No
     Temperature 0 is greedy; above 0, the next token is drawn from softmax(logits / temperature) of the
     `top_k` highest scores (None: of all) and those that equal the lowest of them, with torch's random numbers.
     A row that wrote `eos_id` goes on with `eos_id`; when every row did, the stream ends. The cache saves time
-    and changes no token. It serves until the context is full: then the window slides, all positions change, and
-    each step computes anew.
+    and, rounding aside, changes no token. It serves until the context is full: then the window slides, all positions
+    change, and each step computes anew.
 
     Shapes: idx (batch, num_tokens) -> (batch, 1), at most max_new_tokens times.
     Raises: TypeError or ValueError, at once, for ids or settings that cannot work; later when logits are NaN.

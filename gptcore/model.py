@@ -102,7 +102,7 @@ class MultiHeadAttention(nn.Module):
         softmax(queries @ keys^T / sqrt(head_dim), the future masked out) @ values, for each head
 
     Shapes: (batch, num_tokens, d_in) -> (batch, num_tokens, d_out), num_tokens at most context_length.
-    Raises: ValueError when num_heads does not divide d_out, or the input is too long or too narrow; TypeError for
+    Raises: ValueError when num_heads does not divide d_out, or the input is too long or not d_in wide; TypeError for
     sizes that are not whole numbers, or an input that is not floating point.
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2. Notebook: 06_causal_attention.
     """
@@ -196,7 +196,7 @@ class GPTModel(nn.Module):
 
     Shapes: in_idx (batch, num_tokens), whole numbers -> logits (batch, num_tokens, vocab_size).
     Raises: TypeError or ValueError for token ids that are not whole numbers from 0 to vocab_size - 1,
-    not 2-D, none at all, or more than context_length; ValueError for a `cfg` that cannot work.
+    not 2-D, none at all, or more than context_length; and for a `cfg` that cannot work.
     Source: Radford et al. 2019 (GPT-2), section 2.3. Notebook: 08_gpt_model.
     """
 
@@ -218,7 +218,7 @@ class GPTModel(nn.Module):
         "stories" (a small model that ships with gptcore), or a folder with config.json and model.safetensors
         as transformers writes them.
 
-        Warns, before it takes them, of the time and memory of those larger than "gpt2".
+        For those larger than "gpt2" it first warns of the time and memory that they take.
         Raises: ConnectionError without a network; TypeError or ValueError, before anything is loaded, for what does
         not fit.
         Notebook: 11_gpt2_weights.

@@ -109,7 +109,7 @@ number(
         "That is the blocks alone. There is one more layer norm, after the last block.": 36_864,
         "That is one vector for each layer norm. Each has two: scale and shift.": 19_200,
         "One vector each, in the blocks alone. Each norm has scale and shift, and one follows the blocks.": 18_432,
-        "That many layer norms there are. How many parameters has each?": 25,
+        "That is how many layer norms there are. How many parameters has each?": 25,
         "Two layer norms in each of the 12 blocks: one before attention, one before feed-forward.": 19_968,
     },
     solved="25 layer norms with 2 x 768 parameters each: 0.03 percent of the published 124 million.",

@@ -198,10 +198,10 @@ def swiglu(x, gate_weight, value_weight, back_weight, *, bend=F.silu, bend_value
 
 
 SWIGLU_MISTAKES = {
-    "Your products miss the .T: weights are stored (out, in), as in nn.Linear. With square ones nothing warns.": (
+    "Your products lack the .T: weights are stored (out, in), as in nn.Linear. With square ones nothing warns.": (
         lambda x, gate, value, back: swiglu(x, gate.T, value.T, back.T)
     ),
-    "One of your products misses the .T: weights are stored (out, in), as in nn.Linear. With square ones nothing "
+    "One of your products lacks the .T: weights are stored (out, in), as in nn.Linear. With square ones nothing "
     "warns.": [
         lambda x, gate, value, back: swiglu(x, gate.T, value, back),
         lambda x, gate, value, back: swiglu(x, gate, value.T, back),

@@ -59,7 +59,7 @@ number(
         "That is the second of the two layers.": 4_195_328,
         "That is the 124M model's layer, with emb_dim 768.": 4_722_432,
         "That is without the factor 4: the hidden layer has 4 * 1024 units.": 2_099_200,
-        "That is the layer of all 24 blocks. The question is about one block.": 201_449_472,
+        "That is for all 24 blocks together. The question is about one block.": 201_449_472,
     },
     solved="8d² + 5d. The biases are few, 0.06 percent, but a count that leaves them out does not match the model.",
     hints=[

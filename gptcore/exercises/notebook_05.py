@@ -110,8 +110,8 @@ number(
         "0.29 to the power of 15 is below 1e-8. But from the last of 15 layers to the first there are 14 steps.": 15,
         "Count the steps again: 0.29 to the power of 14 is still 3e-8, and the ratio must be smaller than 1e-8.": 14,
         "There are only whole layers, and the ratio must be smaller than 1e-8: round up.": 1 + 8 / -math.log10(0.29),
-        "So many steps it takes, and there are only whole ones. With n layers, how many steps lie between the first "
-        "and the last?": 8 / -math.log10(0.29),
+        "That is how many steps it takes, and there are only whole ones. With n layers, how many steps lie between "
+        "the first and the last?": 8 / -math.log10(0.29),
         "One too many. With n layers, how many steps lie between the first and the last?": 17,
         "That would be so if each layer took a factor of 10 away. It takes 0.29.": [8, 9],
     },

@@ -49,7 +49,7 @@ MASKS = {
     "That mask would be multiplied. This one is added: 0 where a token may look, minus infinity elsewhere.": (
         lambda n: (~future(n)).float()
     ),
-    "The right squares. A large negative number mostly does, minus infinity does always: -torch.inf.": [
+    "The right squares. A large negative number mostly works, minus infinity always does: -torch.inf.": [
         lambda n, large=large: torch.full((n, n), large).triu(1)
         for large in (-1e9, -1e10, -1e4, -100.0, torch.finfo(torch.float32).min)
     ],
@@ -139,7 +139,7 @@ function(
         ),
         "Right on paper: hidden after the softmax, then divided by what is left. But where the future has taken all "
         "the weight, that is 0 / 0, nan. Mask the scores first.": hidden_and_shared_again,
-        "You write minus infinity into the weights. It belongs into the scores: softmax makes it a weight of 0.": (
+        "You write minus infinity into the weights. It belongs in the scores: softmax makes it a weight of 0.": (
             lambda q, k: hide_future(scores(q, k).softmax(-1))
         ),
         "You set the scores of the future to 0. That is no weight of 0, since e to the power 0 is 1: "

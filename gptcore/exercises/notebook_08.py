@@ -66,7 +66,7 @@ number(
         "Those are GiB of 2^30 bytes. A GB has 1,000,000,000 bytes.": XL * 16 / 2**30,
         "Those are bytes. How many GB are they?": XL * 16,
         "Those are MB. How many GB are they?": XL * 16 / 1e6,
-        "You added the quarter for PyTorch itself. Here only the model's share is asked.": XL * 16 / 1e9 + 0.25,
+        "You added what PyTorch itself takes. The task asks for the model's share only.": XL * 16 / 1e9 + 0.25,
         "You trusted the name. Count the parameters: they are not 1542 million.": 1.542 * 16,
     },
     solved="16 bytes for each parameter, 24.9 GB, and activations come on top: 24 GB are not enough.",
@@ -165,7 +165,7 @@ def my_tie(answer):
             raise Wrong("The shared tensor has requires_grad=False now, so training would leave it as it is.")
         if not torch.equal(emb, before_emb):
             raise Wrong(
-                "Both share one tensor now, but not that of the token embedding. Its numbers are what shall stay."
+                "Both share one tensor now, but not that of the token embedding. The embedding's numbers must stay."
             )
         if not close(logits, before_emb[in_idx] @ before_emb.T, 1e-4):
             raise Wrong("The logits are not embedding times head any more. Change nothing but the head's weight.")

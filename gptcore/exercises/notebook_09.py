@@ -464,7 +464,7 @@ number(
         "You count multiplications and additions apart. One multiply-add is both together.": 66 * HEAD,
         "Those are the six positions whose scores are used. How many are thrown away?": 6 * HEAD,
         "Rounded, that is right. Give the whole number.": 1.27e9,
-        "That many positions are thrown away. How many multiply-adds does each cost?": 33,
+        "That is how many positions are thrown away. How many multiply-adds does each cost?": 33,
         "You count emb_dim for each position. But each token of the vocabulary has a score of its own.": 33 * 768,
         "You count one for each score. Each score is a sum of emb_dim products.": 33 * 50_257,
     },

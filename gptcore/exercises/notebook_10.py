@@ -32,7 +32,7 @@ number(
     },
     tolerance=0.02,
     near=0.002,  # relative: near 0 are two different mistakes
-    solved="If a new model begins near this loss, all is well; it only does not know anything yet.",
+    solved="If a new model begins near this loss, all is well; it just knows nothing yet.",
     hints=[
         "If all tokens get the same probability, which one does each of them get?",
         "The loss of one prediction is minus the natural logarithm of the probability of the token that came.",
@@ -111,7 +111,7 @@ LOSSES = {
     "You average over all tokens of the vocabulary. Only the probability of the target counts: gather picks it.": (
         lambda logits, targets: -log_softmax(logits).mean().item()
     ),
-    "That is the perplexity, e to the power of the loss. Asked is the loss.": (
+    "That is the perplexity, e to the power of the loss. The task asks for the loss.": (
         lambda logits, targets: math.exp(loss(logits, targets))
     ),
     "The logarithm of the sum is missing: ln p is the logit minus the logarithm of the row's sum.": (

@@ -33,7 +33,7 @@ number(
     near=0.005,  # relative: GB and GiB are rounded
     mistakes={
         "That is half of it. A token leaves a key and a value. (Or did you count 2 bytes a number?)": CACHE // 2,
-        "That many numbers there are. Each has 4 bytes in float32.": CACHE // 4,
+        "That is how many numbers there are. Each has 4 bytes in float32.": CACHE // 4,
         "That is one text. The batch has 8 texts, and each needs its own cache.": CACHE // 8,
         "Those are bits. A number in float32 has 32 bits, and that is 4 bytes.": CACHE * 8,
         "That is one block. Each of the 24 blocks keeps its own keys and values.": CACHE // 24,
@@ -65,7 +65,7 @@ number(
         "You left the caches out. Each text's cache is read too, in every step.": 160,
         "That is one text without its cache. Here 8 texts are written together.": 20,
         "You read one cache for all. Each text has its own.": 60 / 3.25 * 8,
-        "So many if every text read the weights for itself. A batch reads them once for all its texts.": 60 / 3.25,
+        "True only if every text read the weights for itself. A batch reads them once for all its texts.": 60 / 3.25,
         "You counted one byte a weight. In bf16 a weight has two.": 60 / 3.5 * 8,
         "You counted four bytes a weight. In bf16 a weight has two.": 60 / 8 * 8,
         "You counted four bytes a weight, and no caches. In bf16 a weight has two; the caches are read too.": 10 * 8,

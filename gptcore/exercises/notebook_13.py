@@ -61,7 +61,7 @@ FIRST_STEPS = {
     "You look one moment ahead. The loss may rise later: it must stay below to the end.": partial(
         first_step, low=lambda losses, limit: max(losses[:2]) < limit
     ),
-    "That is the number of the moment in the list. Asked is the step: steps[moment].": partial(
+    "That is the number of the moment in the list. The task asks for the step: steps[moment].": partial(
         first_step, says=lambda steps, i: i
     ),
     "That is one moment too early: there the loss is not below the limit yet.": partial(
@@ -76,16 +76,16 @@ FIRST_STEPS = {
     ),
     "You give the first step or -1, and never a step between. Do you look at earlier losses, too, or does a `return` "
     "stand inside the loop that belongs behind it?": [up_to_each, at_once],
-    "That is the last step from which the losses stay below. Asked is the first one: stop there.": last_of_them,
-    "That is the loss at the right moment. Asked is the step: steps[moment].": the_loss,
-    "You look for losses above the limit. Asked is where the loss stays below.": partial(
+    "That is the last step from which the losses stay below. The task asks for the first: stop there.": last_of_them,
+    "That is the loss at the right moment. The task asks for the step: steps[moment].": the_loss,
+    "You look for losses above the limit. The task asks where the loss stays below.": partial(
         first_step, low=lambda losses, limit: min(losses) > limit
     ),
     "You found the moment, and lost it again: losses.index gives the first moment with that loss, and a film may "
     "have the same loss twice. Count the moments themselves.": by_index,
     "That is the last time that the loss falls below the limit. At the end of one film it has risen again: there it "
     "does not stay below, and the answer is -1.": last_crossing,
-    "That is the step with the smallest loss. Asked is the first one from which all losses are below the limit.": [
+    "That is the step with the smallest loss. The task asks for the first from which all are below the limit.": [
         lambda steps, losses, limit: steps[losses.index(min(losses))],
         partial(of_a_fallen, says=lambda steps, losses: steps[losses.index(min(losses))]),
     ],
@@ -216,13 +216,13 @@ LENSES = {
     "trf_blocks.0.att.": partial(lens, names=partial(behind, part=".att")),
     "You read what the feed-forward layer writes. The stream behind a block is the block's own output: trf_blocks.0, "
     "not trf_blocks.0.ff.": partial(lens, names=partial(behind, part=".ff")),
-    "Those are the largest scores. Asked is whose they are: argmax instead of max.": partial(
+    "Those are the largest scores. The task asks whose they are: argmax instead of max.": partial(
         lens, read=lambda scores: scores.amax(dim=-1)
     ),
-    "Those are the largest probabilities. Asked is whose they are: argmax instead of max.": partial(
+    "Those are the largest probabilities. The task asks whose they are: argmax instead of max.": partial(
         lens, read=lambda scores: scores.softmax(dim=-1).amax(dim=-1)
     ),
-    "Those are the scores of all tokens. Asked is the likeliest token at each place: argmax over the last axis.": (
+    "Those are the scores of all tokens. The task asks for the likeliest token at each: argmax over the last axis.": (
         partial(lens, read=lambda scores: scores)
     ),
     "Your argmax runs over the places of the text. It belongs over the vocabulary, the last axis.": partial(
@@ -240,7 +240,7 @@ LENSES = {
     "Each of your rows is the model's answer at the end. Read the stream behind each block instead.": (
         lambda model, ids: likeliest(model(ids)).expand(model.cfg["n_layers"] + 1, -1)
     ),
-    "You give the tokens of the text itself. Asked is what the model would say behind each of them.": (
+    "You give the tokens of the text itself. The task asks what the model would say after each of them.": (
         lambda model, ids: ids.expand(model.cfg["n_layers"] + 1, -1)
     ),
 }
@@ -385,7 +385,7 @@ PATCHES = {
     ),
     "You read the answer where the vector was put in. The next token after the whole text is asked: the last "
     "place.": partial(patch, read=lambda logits, place: logits[place].softmax(dim=-1)),
-    "Those are the probabilities at every place. Asked are those after the last token alone.": [
+    "Those are the probabilities at every place. The task asks for those after the last token alone.": [
         partial(patch, read=lambda logits, place: logits.softmax(dim=-1)),
         partial(patch, read=lambda logits, place: logits.softmax(dim=-1)[None]),
     ],
@@ -622,7 +622,7 @@ COPY_SCORES = {
         partial(copy_score, mean=lambda weights: weights.sum(dim=3).mean(dim=1)),
         partial(copy_score, mean=lambda weights: weights.sum(dim=(1, 3))),
     ],
-    "That is the largest weight. Asked is the mean.": partial(
+    "That is the largest weight. The task asks for the mean.": partial(
         copy_score, mean=lambda weights: weights.amax(dim=(1, 3))
     ),
     "There is a number for each place still. Take the mean over the second half.": partial(

@@ -1,4 +1,4 @@
-"""Make the stories' tokenizer and the small trained model that lie beside this file, about 15 minutes.
+"""Make the stories' tokenizer and the small trained model that lie beside this file, about 12 minutes.
 
     python -m gptcore.stories.make              into gptcore/stories
     python -m gptcore.stories.make some/folder  into another folder

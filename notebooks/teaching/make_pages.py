@@ -37,7 +37,7 @@ AT_LEAST = {
 
 HEAD = """# Before the lesson: wrong answers to expect
 
-Three for each notebook, what the check says to them, and a question that helps without giving the answer: the first
+Three for each notebook, what the check says to them, and a word that helps without giving the answer: the first
 hint. `make_pages.py` gathers them from what the exercises know. A number or a letter in front is what was answered; the
 check knows a function by what it gives.
 """

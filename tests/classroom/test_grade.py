@@ -39,6 +39,14 @@ while True:
         pass"""
 
 
+def test_a_lesson_that_trains_gets_more_time_also_from_the_command():
+    """14.3 trains for two minutes of a usual core, and a slow or busy one needs a multiple of that."""
+    for lesson in ("14", "14_your_own_gpt"):
+        seconds, minutes = grade.patience(grade.lesson_named(lesson))
+        assert seconds >= 5 * 120 and 60 * minutes >= 2 * seconds
+    assert grade.patience(grade.lesson_named("02")) == (60, 10)
+
+
 def cell_of(notebook, exercise, part):
     name = f"ex-{exercise.replace('.', '-')}-{part}"
     return next(cell for cell in notebook.cells if cell.metadata.nbgrader.grade_id == name)

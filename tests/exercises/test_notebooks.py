@@ -53,6 +53,12 @@ def test_every_notebook_has_three_to_six_exercises_and_all_together_45():
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
+def test_what_a_check_tells_a_student_to_call_is_there(lesson):
+    given_out = "\n".join(sources(NOTEBOOKS / "exercises" / lesson))
+    assert "from gptcore.exercises import case, check, hint, progress\n" in given_out + "\n"
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_each_exercise_is_rated_and_kinds_are_mixed(lesson):
     ratings = [match for source in sources(NOTEBOOKS / "exercises" / lesson) if (match := RATING.match(source))]
     checked = [match[1] for match in ratings if match[4] != "explain in words"]  # that, a teacher reads
