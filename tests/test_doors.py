@@ -41,6 +41,7 @@ def test_another_address_goes_everywhere(monkeypatch):
         changed = with_address((ROOT / name).read_text(encoding="utf-8"))
         assert address() not in changed.replace("%2F", "/"), name
         assert "some-school/gpt.course" in changed.replace("%2F", "/"), name
+    assert "\n    cd gpt.course\n" in with_address((ROOT / "README.md").read_text(encoding="utf-8"))
     lesson = with_doors(nbformat.read(LESSONS[0], 4), LESSONS[0])
     assert "git+https://github.com/some-school/gpt.course@v" in lesson.cells[1].source
     assert lesson.cells[0].source.count("some-school/gpt.course") == 2

@@ -31,7 +31,7 @@ PLACES = [
     r"(?<=mybinder\.org/v2/gh/)[\w.-]+/[\w.-]+(?=/)",
     r"(?<=colab\.research\.google\.com/github/)[\w.-]+/[\w.-]+(?=/blob/)",
 ]
-FOLDER_IN_LINK = r"(?<=urlpath=lab%2Ftree%2F)[\w.-]+(?=%2F)"
+FOLDER = r"(?<=^    cd )[\w.-]+$"  # that `git clone` makes
 VERSION = r"(?<=[/@]v)\d+\.\d+\.\d+(?=[/?\"@\s])|(?<=^version: )\d+\.\d+\.\d+$"
 
 SET_UP = """from importlib.util import find_spec
@@ -79,7 +79,7 @@ def with_address(text):
     owner_and_name = address()
     for place in PLACES:
         text = re.sub(place, lambda match: owner_and_name.replace("/", "%2F" if "%2F" in match[0] else "/"), text)
-    text = re.sub(FOLDER_IN_LINK, owner_and_name.split("/")[1], text)
+    text = re.sub(FOLDER, owner_and_name.split("/")[1], text, flags=re.MULTILINE)
     return re.sub(VERSION, gptcore.__version__, text, flags=re.MULTILINE)
 
 
