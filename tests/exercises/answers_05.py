@@ -31,7 +31,7 @@ WRONG = {
         (lambda x, layers: layers[0](torch.cat([x, x], dim=-1)), "stopped with RuntimeError"),
         (torch.ones(2, 3), "Expected a function"),
     ],
-    "05.2": [(50, "too large"), (3, "too small"), (14.88, "So many steps it takes"), (15.9, "round up")],
+    "05.2": [(50, "too large"), (3, "too small"), (14.88, "That is how many steps it takes"), (15.9, "round up")],
     "05.3": [
         (refuses, "Each layer has its own shortcut now"),
         (last_axis_only, "stopped with RuntimeError"),
