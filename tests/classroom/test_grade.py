@@ -208,6 +208,21 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(assignment, lesso
     assert running == []
 
 
+def test_who_has_some_of_the_points_hears_what_is_missing_and_is_not_suspected(tmp_path):
+    solution = SOLUTION.with_name("14_your_own_gpt.ipynb")
+    course = grade.Course(tmp_path / "gpt", solution.stem, solution.read_bytes())
+    lesson = course.prepare()
+    handed = nbformat.read(solution, 4)
+    cell_of(handed, "14.1", "mygelu").source = "MyGELU = GELU  # gptcore's, until yours is here"
+    file = handed_in.File("x.ipynb", nbformat.writes(handed).encode(), (0,))
+    row = course.grade(handed_in.choose("most", [file], lesson), lesson, *grade.patience(lesson.name))
+    assert row.points == {"14.1": (2.5, 3), "14.2": (1, 1), "14.3": (1, 3), "14.4": (2, 2), "14.5": (None, 3)}
+    assert row.reasons.keys() == {"14.1", "14.3", "14.5"}
+    assert "MyGELU" in row.reasons["14.1"]
+    assert row.reasons["14.3"] == "On unseen stories its loss is below 2: 1 of 3 points. The next goal is 1."
+    assert "to be read and marked by you" in row.reasons["14.5"]
+
+
 def processes_in(folder):
     found = []
     for process in psutil.process_iter():
