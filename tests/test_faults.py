@@ -325,3 +325,13 @@ class TestSetUp:
         said, _ = second.communicate(timeout=2 * SLOW_START)
         assert second.returncode == 0, said
         assert (project / ".venv" / "installed.sha256").exists()
+
+    def test_a_project_that_was_moved_is_set_up_anew(self, project):
+        self.start(project).communicate(timeout=2 * SLOW_START)
+        moved = project.rename(project.with_name("moved"))
+        second = self.start(moved)
+        said, _ = second.communicate(timeout=2 * SLOW_START)
+        assert second.returncode == 0 and "Setting up" in said, said
+        assert str(moved) in (moved / ".venv" / "pyvenv.cfg").read_text(encoding="utf-8")
+        third, _ = self.start(moved).communicate(timeout=2 * SLOW_START)
+        assert "Setting up" not in third

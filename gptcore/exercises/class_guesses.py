@@ -38,12 +38,17 @@ def is_sharing():
 def set_sharing(on):
     """Keep whether this learner wants to share; a no takes back what was shared."""
     keep("share", "guesses", on=on)
-    if not on and folder():
-        for event in kept("shared"):
-            try:
-                _path_of(event).unlink()
-            except OSError:  # it is not there any more
-                continue
+    if not on:
+        take_back()
+
+
+def take_back():
+    """Delete all that this learner has shared."""
+    for event in kept("shared") if folder() else ():
+        try:
+            _path_of(event).unlink()
+        except OSError:  # it is not there any more
+            continue
 
 
 def share(name, said, sure):

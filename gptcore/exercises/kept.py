@@ -35,10 +35,10 @@ def keep(kind, name, **details):
     if before and _says_the_same(event, before[-1]):
         return before[-1] not in _in_memory
     path = kept_in()
-    if path is None or not _add(path, event):
-        _in_memory.append(event)
-        return False
-    return True
+    _in_memory.append(event)
+    while path and _in_memory and _add(path, _in_memory[0]):  # in the order in which it happened
+        _in_memory.pop(0)
+    return not _in_memory
 
 
 def kept(kind):

@@ -6,6 +6,7 @@ kernel ends. The last press counts, as long as the answer is not open.
 """
 
 import html
+import re
 from dataclasses import dataclass
 
 import ipywidgets
@@ -16,6 +17,7 @@ from gptcore.exercises.kept import happened, keep
 from gptcore.exercises.questions import find, questions
 
 SURE = ("just a guess", "fairly sure", "certain")
+WITH_COMMAS = re.compile(r"\D?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 73,700; in 0,5 the comma means something else
 HOW_TO_GUESS = "Run this cell in JupyterLab, and there is something to press or to fill in."
 
 _open_here = set()  # questions whose answers were opened by this kernel
@@ -140,6 +142,9 @@ class GuessLine(ipywidgets.VBox):
         self._say(f"The answer is open. {said}")
 
     def _follow(self, change):
+        if _guess_to(self._question).is_open:  # by another notebook's kernel, perhaps
+            self.end()
+            return
         said = self._read()
         if said is None:
             return
@@ -162,7 +167,8 @@ class GuessLine(ipywidgets.VBox):
         if not typed:
             return None
         try:
-            said = float(typed.replace(",", "").replace("\N{MINUS SIGN}", "-"))
+            typed_plain = typed.replace(",", "") if WITH_COMMAS.fullmatch(typed) else typed
+            said = float(typed_plain.replace("\N{MINUS SIGN}", "-"))
         except ValueError:
             said = float("nan")
         if not self._question.allows(said):

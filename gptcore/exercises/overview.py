@@ -4,7 +4,7 @@ import html
 import os
 from dataclasses import dataclass
 
-from gptcore.exercises import checking
+from gptcore.exercises import checking, class_guesses
 from gptcore.exercises.kept import PLACE, forget_everything, happened, kept, kept_in
 
 NOTEBOOKS = (
@@ -29,6 +29,7 @@ def progress(forget=False):
     """
     if forget:
         checking.forget_hints()
+        class_guesses.take_back()  # what is shared is known by that file alone
         if not forget_everything():
             raise OSError(f"{kept_in()} cannot be deleted; is it open in another program, or not yours?")
     solved = {event["name"] for event in happened("solved")} & checking.EXERCISES.keys()

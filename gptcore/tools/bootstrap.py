@@ -124,10 +124,10 @@ def set_up():
     wanted = hashlib.sha256(
         (ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
     ).hexdigest()
-    if INSTALLED.exists() and INSTALLED.read_text() == wanted and PYTHON.exists():
+    if INSTALLED.exists() and INSTALLED.read_text() == wanted and PYTHON.exists() and not was_moved():
         return
     print("Setting up .venv: a few minutes and 1.7 GB of disk, the first time only.", flush=True)
-    if not has_pip():
+    if was_moved() or not has_pip():
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     version = re.search(r"^torch==(\S+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)[1]
@@ -174,6 +174,15 @@ def has_pip():
         )
     except OSError:
         return False
+
+
+def was_moved():
+    """True for a .venv that was made in another folder: its programs, and the link to gptcore, still lead there."""
+    settings = ENVIRONMENT / "pyvenv.cfg"
+    text = settings.read_text(encoding="utf-8") if settings.exists() else ""
+    # Python's venv writes this line; one that another program made is left alone.
+    made_in = re.search(r"^command = .* -m venv (?:--\S+ )*(.+)$", text, re.MULTILINE)
+    return made_in is not None and not (Path(made_in[1]).exists() and Path(made_in[1]).samefile(ENVIRONMENT))
 
 
 def wants_cpu_build():

@@ -97,9 +97,11 @@ def put_in_place(made, folder):
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+            new = Path(aside, "new")
+            shutil.move(made, new)  # from another disk it is copied, which takes time and room: the old one stands
             if folder.exists():
                 folder.rename(Path(aside, "old"))
-            shutil.move(made, folder)
+            new.rename(folder)
     except OSError as problem:
         sys.exit(
             f"{folder} cannot be replaced: {problem}. Close what has it open and try again, or name another folder"

@@ -11,12 +11,13 @@ import argparse
 import contextlib
 import csv
 import html
+import json
 import multiprocessing
 import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import handed_in
@@ -62,10 +63,15 @@ class Course:
         """Make what is missing: folder, settings, the source of the assignment, what students were given."""
         # Solutions, what students wrote, and their points are nobody else's.
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        source = self.folder / "source" / self.lesson
-        if not source.exists():
-            source.mkdir(parents=True)
-            (source / f"{self.lesson}.ipynb").write_bytes(self.solution)
+        source = self.folder / "source" / self.lesson / f"{self.lesson}.ipynb"
+        if not source.exists() or not source.read_bytes():  # nothing is in it where the disk was full
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_bytes(self.solution)
+        elif source.read_bytes() != self.solution:
+            print(
+                f"{source.parent} is older than {SOLUTIONS.name}/{source.name}, or was changed. To grade by the new "
+                f"one, delete it and {self.folder / 'release' / self.lesson}."
+            )
         settings = self.folder / "nbgrader_config.py"
         if not settings.exists():
             shutil.copy(TEACHING / settings.name, settings)
@@ -221,6 +227,15 @@ def write_table(rows, folder, lesson):
             print(f"              {line}")
 
 
+def with_earlier(rows, path):
+    """Return these rows, and those that an earlier table has of others: whoever is late is graded without the rest."""
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    graded = {row.student for row in rows}
+    rows = [*rows, *(Row(**row) for row in earlier if row["student"] not in graded)]
+    path.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
+    return sorted(rows, key=lambda row: row.student)
+
+
 def said(row):
     return [f"{exercise}: {why}" if exercise else why for exercise, why in row.reasons.items()]
 
@@ -268,6 +283,8 @@ def become_the_teacher():
 
 def lesson_named(text):
     names = [path.stem for path in sorted(SOLUTIONS.glob("*.ipynb"))]
+    if not names:  # make_accounts.sh closes it
+        raise argparse.ArgumentTypeError(f"{SOLUTIONS} may be read by its owner only: use that account, or sudo")
     for name in names:
         if text in (name, name.split("_")[0]):
             return name
@@ -299,13 +316,20 @@ def main(arguments=None):
     become_the_teacher()
     course = Course(given.course, given.lesson, solution)
     lesson = course.prepare()
+    grades = course.folder / "grades"
+    table = grades / f"{given.lesson}.csv"
+    try:
+        if table.exists():
+            table.open("a").close()
+    except OSError as problem:
+        sys.exit(f"{table} cannot be written ({problem.strerror}). Is it open in a spreadsheet? Close it there first.")
     rows = []
     for student, theirs in sorted(files.items()):
         print(f"{student} ({len(rows) + 1} of {len(files)})", file=sys.stderr, flush=True)
         submission = handed_in.choose(student, theirs, lesson)
         rows.append(course.grade(submission, lesson, given.seconds or seconds, given.minutes or minutes))
     course.nbgrader(course.log("feedback"), 3600, "generate_feedback", given.lesson, "--force")
-    grades = course.folder / "grades"
+    rows = with_earlier(rows, course.log("table").with_suffix(".json"))
     write_table(rows, grades, given.lesson)
     print(f"\n{grades / given.lesson}.html and .csv have this table; {course.folder / 'feedback'} has a page for each.")
     return rows

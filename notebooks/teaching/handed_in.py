@@ -6,7 +6,9 @@ A notebook is known by what is in it, never by its name. `grade.py` uses this.
 import ast
 import copy
 import io
+import json
 import re
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -18,11 +20,14 @@ import nbformat
 
 HOMES = "*/gpt/notebooks/exercises"  # where make_accounts.sh puts the exercises, below /home
 LARGEST = 20_000_000  # bytes of a notebook; the largest lesson has a fiftieth of it
-NOT_THEIRS = {"__MACOSX", ".ipynb_checkpoints"}
+NOT_THEIRS = {"__MACOSX", ".ipynb_checkpoints", ".venv"}
+OF_THE_PROJECT = "### BEGIN HIDDEN TESTS"  # is in notebooks/solutions, and not in what students are given
 
 EXERCISE_IN_ID = re.compile(r"ex-(\d\d)-(\d+)-")
 HEADING = re.compile(r"## (\d\d)\.(\d+) · ")
 CALL_OF_CHECK = re.compile(r"""\bcheck\(\s*["'](\d\d)\.(\d+)["']""")
+
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # the last two: brackets or signs without end
 
 # What learning platforms put before a student's files: name_4711_assignsubmission_file, name_LATE_4711_815_file.ipynb.
 PLATFORMS = [
@@ -74,13 +79,12 @@ def read_homes(source):
     found = []
     for exercises in sorted(source.glob(HOMES)) if source.is_dir() else []:
         student = exercises.relative_to(source).parts[0]
+        home = (source / student).resolve()  # an administrator may have put it elsewhere, by a link
         files = [
             ((student, path.name), file_at(path, path.relative_to(exercises)))
             for path in sorted(exercises.rglob("*.ipynb"))
             # Who collects may read everything: a link would hand in another student's work.
-            if path.is_file()
-            and is_theirs(path.parts)
-            and path.resolve() == source.resolve() / path.relative_to(source)
+            if path.is_file() and is_theirs(path.parts) and path.resolve() == home / path.relative_to(source / student)
         ]
         found += files or [((student, ""), None)]
     return found
@@ -96,12 +100,25 @@ def read_whole(source):
         ]
     else:
         entries = [(parts[1:] or parts, file) for parts, file in unpacked((source.name,), file_at(source, source.name))]
-    # A folder around everything is nobody's name.
-    while entries and len({parts[0] for parts, _ in entries}) == 1 and all(len(parts) > 2 for parts, _ in entries):
+    # Nor is that of a zip which a platform gave, where it lies in a folder, with the zip of those who were late.
+    entries = [
+        (parts[1:] if parts[0].lower().endswith(".zip") and is_platforms(parts[1:]) else parts, file)
+        for parts, file in entries
+    ]
+    # A folder around everything is nobody's name, but for one that a platform named: of the only one who was late.
+    while (
+        len({parts[0] for parts, _ in entries}) == 1
+        and all(len(parts) > 2 for parts, _ in entries)
+        and not is_platforms(entries[0][0])
+    ):
         entries = [(parts[1:], file) for parts, file in entries]
     for parts, file in entries:
         file.name = "/".join(parts[1:]) or parts[0]
     return entries
+
+
+def is_platforms(parts):
+    return bool(parts) and any(platform.fullmatch(parts[0]) for platform in PLATFORMS)
 
 
 def file_at(path, name):
@@ -146,6 +163,7 @@ def owner_of(parts, lesson_name):
 
 
 def folder_name(name):
+    name = unicodedata.normalize("NFC", name)  # macOS writes a letter and its accent as two characters
     return re.sub(r"[^\w.-]+", "_", name).strip("._-") or "student"
 
 
@@ -227,7 +245,7 @@ def defined_in(cell):
     code = re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE)
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError):  # an answer with a typing error is still the answer
+    except UNREADABLE:  # an answer with a typing error is still the answer
         return set(re.findall(r"^(?:def |class )?(\w+)\s*(?:=(?!=)|\()", code, re.MULTILINE))
     names = set()
     for statement in tree.body:
@@ -247,7 +265,7 @@ def checked_in(cell):
         return []
     try:
         statements = ast.parse(cell.source).body
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return []
     calls = [getattr(getattr(getattr(one, "value", None), "func", None), "id", None) for one in statements]
     found = [f"{match[1]}.{match[2]}" for match in CALL_OF_CHECK.finditer(cell.source)]
@@ -256,19 +274,28 @@ def checked_in(cell):
 
 def choose(student, files, lesson):
     """Return the Submission of a student: of several notebooks of this lesson, the one with most answers, or newest."""
-    found, remarks = [], []
+    found, solutions, remarks = [], [], []
     for file in files:
         try:
             with warnings.catch_warnings(action="ignore"):  # of what is mended below
-                notebook = nbformat.reads(file.content.decode("utf-8"), as_version=4)
+                # Windows' editors may have saved it as UTF-16, or with a mark in front.
+                text = file.content.decode(json.detect_encoding(file.content))
+                notebook = nbformat.reads(text, as_version=4)
             notebook.cells = [nbformat.from_dict({"metadata": {}, "source": "", **cell}) for cell in notebook.cells]
+            for cell in notebook.cells:  # half a character, as of a cut emoji, could not be written again
+                cell.source = cell.source.encode("utf-8", "replace").decode()
             if not lesson.is_in(notebook):
                 continue
+            theirs = not any(OF_THE_PROJECT in cell.source for cell in notebook.cells)
+            (found if theirs else solutions).append(rebuild(student, notebook, lesson, file))
         except Exception:  # whatever a file may hold that is no notebook
             if file.name.endswith(".ipynb"):
                 remarks.append(f"{file.name} cannot be read as a notebook: it is empty, damaged or too large")
             continue
-        found.append(rebuild(student, notebook, lesson, file))
+    remarks += [
+        f"{one.file.name} has hidden tests: it is this project's solution, and no student's" for one in solutions
+    ]
+    found = found or solutions
     if not found:
         others = ", ".join(file.name for file in files)
         none = f"no notebook with the exercises of {lesson.name}"

@@ -119,6 +119,20 @@ def test_an_old_site_that_is_in_use_stays_whole_and_the_reason_is_said(new_and_o
     assert [(path.name, path.read_text()) for path in old.iterdir()] == [("index.html", "old")]
 
 
+def test_an_old_site_stays_whole_where_there_is_no_room_for_the_new_one(new_and_old, monkeypatch):
+    new, old = new_and_old
+
+    def full(made, folder):
+        Path(folder).mkdir()  # as far as it came
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gptcore.tools.make_site.shutil.move", full)
+    with pytest.raises(SystemExit, match="No space left"):
+        put_in_place(new, old)
+    assert [(path.name, path.read_text()) for path in old.iterdir()] == [("index.html", "old")]
+    assert {path.name for path in old.parent.iterdir()} == {"new", "old"}
+
+
 def test_every_lesson_and_exercise_has_its_page_and_no_solution_does(site, pages):
     wanted = {path.relative_to(ROOT).with_suffix(".html").as_posix() for path in NOTEBOOKS.rglob("[0-9]*.ipynb")}
     wanted = {page for page in wanted if "/solutions/" not in page}

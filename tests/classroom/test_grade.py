@@ -247,3 +247,32 @@ def test_the_rights_of_an_administrator_are_given_up():
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     group = pytest.importorskip("pwd").getpwuid(65534).pw_gid
     assert said.stdout == f"{(65534,) * 3} {(group,) * 3} {[group]}\n"
+
+
+def test_who_is_late_is_graded_alone_and_the_others_stay_in_the_table(tmp_path):
+    def row(student, points):
+        return grade.Row(student, "x.ipynb", {"02.2": (points, 1), "02.3": (None, 2)}, {"02.2": "why"}, ["remark"])
+
+    grade.with_earlier([row("ben", 0), row("ana", 1)], tmp_path / "table.json")
+    rows = grade.with_earlier([row("cem", 1), row("ben", 1)], tmp_path / "table.json")
+    assert [(one.student, one.score, one.most) for one in rows] == [("ana", 1, 3), ("ben", 1, 3), ("cem", 1, 3)]
+    grade.write_table(rows, tmp_path, "02")
+    assert (tmp_path / "02.csv").read_text(encoding="utf-8-sig").count("\n") == 4
+
+
+def test_a_source_that_is_older_than_the_solutions_is_said_and_an_empty_one_is_written_again(tmp_path, capsys):
+    solution = SOLUTION.read_bytes()
+    course = grade.Course(tmp_path / "gpt", "02_layer_norm", solution)
+    source = tmp_path / "gpt" / "source" / "02_layer_norm" / "02_layer_norm.ipynb"
+    source.parent.mkdir(parents=True)
+    source.write_bytes(b"")
+    course.prepare()
+    assert source.read_bytes() == solution and "is older" not in capsys.readouterr().out
+    grade.Course(tmp_path / "gpt", "02_layer_norm", solution + b" ").prepare()
+    assert "is older than solutions/02_layer_norm.ipynb" in capsys.readouterr().out
+
+
+def test_closed_solutions_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(grade, "SOLUTIONS", tmp_path)
+    with pytest.raises(grade.argparse.ArgumentTypeError, match="may be read by its owner only"):
+        grade.lesson_named("02")

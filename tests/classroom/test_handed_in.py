@@ -259,3 +259,60 @@ def test_a_damaged_file_has_its_reason(content):
     assert submission.notebook is None
     assert "02.ipynb cannot be read as a notebook" in submission.remarks[0]
     assert submission.remarks[-1] == "no notebook with the exercises of 02_layer_norm; there is 02.ipynb"
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_whoever_hands_in_the_whole_project_gets_no_points_for_its_solutions(tmp_path):
+    mine = nbformat.writes(with_answers(answers={"02.2": "norm_parameters = 1"}))
+    solution = (EXERCISES[1].parents[1] / "solutions" / EXERCISES[1].name).read_bytes()
+    inner = zipped(
+        tmp_path / "gpt.zip",
+        {"gpt/notebooks/exercises/02_layer_norm.ipynb": mine, "gpt/notebooks/solutions/02_layer_norm.ipynb": solution},
+    )
+    platform = zipped(tmp_path / "all.zip", {"Ana_11_assignsubmission_file_/gpt.zip": inner.read_bytes()})
+    ((student, files),) = handed_in.collect(platform, LESSON.name).items()
+    submission = handed_in.choose(student, files, LESSON)
+    assert submission.answered == {"02.2"} and "/exercises/" in submission.file.name
+    assert "solutions/02_layer_norm.ipynb has hidden tests" in submission.remarks[0]
+
+
+def test_the_only_one_who_was_late_keeps_the_name_whatever_was_handed_in(tmp_path):
+    late = zipped(tmp_path / "late.zip", {"Ana Garci\u0301a_11_assignsubmission_file_/work/02.ipynb": "{}"})
+    assert names_and_files(late) == {"Ana_Garc\u00eda": ["work/02.ipynb"]}
+
+
+def test_a_platforms_zips_in_a_folder_are_nobodys_name(tmp_path):
+    for name, student in (("submissions.zip", "liben_12_901_02.ipynb"), ("late.zip", "liben_LATE_12_905_02.ipynb")):
+        zipped(tmp_path / name, {student: "{}", f"garcia{len(name)}_13_902_02.ipynb": "{}"})
+    assert names_and_files(tmp_path).keys() == {"liben", "garcia15", "garcia8"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_notebook_that_a_windows_editor_saved_is_read(encoding):
+    content = nbformat.writes(with_answers()).encode(encoding)
+    assert handed_in.choose("x", [handed_in.File("02.ipynb", content, (0,))], LESSON).answered == set(ANSWERS)
+
+
+@pytest.mark.parametrize("odd", ["-" * 200_000 + "1", "+".join("1" * 20_000), "1  # \ud83d"])
+def test_no_answer_stops_the_grading_of_a_class(odd, tmp_path):
+    handed = json.loads(nbformat.writes(with_answers(answers=ANSWERS | {"02.3": "smallest_n = HERE"})))
+    content = json.dumps(handed).replace("HERE", json.dumps(odd)[1:-1]).encode()
+    submission = handed_in.choose("x", [handed_in.File("02.ipynb", content, (0,))], LESSON)
+    assert submission.answered == set(ANSWERS)
+    nbformat.write(submission.notebook, tmp_path / "02.ipynb")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="homes of a Linux server")
+def test_a_home_that_lies_elsewhere_is_read(tmp_path):
+    exercises = tmp_path / "export" / "anna" / "gpt" / "notebooks" / "exercises"
+    exercises.mkdir(parents=True)
+    (exercises / "02_layer_norm.ipynb").write_text("{}")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "anna").symlink_to(tmp_path / "export" / "anna")
+    assert names_and_files(tmp_path / "home") == {"anna": ["02_layer_norm.ipynb"]}

@@ -8,7 +8,7 @@ import sys
 import pytest
 from reading import PATHS, as_page, code_cells, read, tags
 
-from gptcore.exercises import class_guesses, ledger
+from gptcore.exercises import class_guesses, ledger, progress
 from gptcore.exercises.kept import keep, kept
 from gptcore.exercises.questions import LARGEST, Question, find, questions
 
@@ -102,6 +102,15 @@ class TestAGuess:
         ledger.answer("03.story", "no bend")
         assert "You said: ReLU (certain)." in capsys.readouterr().out
 
+    def test_after_another_kernel_has_opened_the_answer_none_is_taken(self, group):
+        line = ask("03.story")
+        line._share.value = True
+        line._said.value = "ReLU"
+        keep("guess", "03.story", opened=True)  # as the same notebook, opened twice, does
+        line._said.value = "no bend"
+        assert line._said.disabled and "The answer is open. You said: ReLU" in state(line)
+        assert class_guesses.shared_guesses("03.story") == [("ReLU", "just a guess")]
+
     def test_is_still_there_when_the_notebook_is_opened_again(self, monkeypatch):
         ask("03.story")._said.value = "ReLU"
         restart(monkeypatch)
@@ -124,7 +133,7 @@ class TestAGuess:
             line._said.value = typed
             assert kept("guess")[-1]["said"] == said
         before = len(kept("guess"))
-        for typed in ("many", "nan", "1e400", ""):
+        for typed in ("many", "nan", "1e400", "", "0,5", "3,7", "0,500", "1.234,5"):
             line._said.value = typed
         assert len(kept("guess")) == before
         line._said.value = "<b>"
@@ -218,6 +227,14 @@ class TestAClass:
         line._share.value = False
         line._said.value = "6"
         assert [*group.iterdir()] == [] and not class_guesses.is_sharing()
+
+    def test_whoever_starts_over_takes_back_what_was_shared(self, group):
+        line = ask("03.story")
+        line._share.value = True
+        line._said.value = "ReLU"
+        assert len([*group.iterdir()]) == 1
+        progress(forget=True)
+        assert [*group.iterdir()] == []
 
     def test_where_nothing_can_be_kept_nothing_is_shared(self, group, monkeypatch):
         monkeypatch.setenv("GPTCORE_KEPT", "")

@@ -112,6 +112,14 @@ def test_where_nothing_can_be_written_a_lesson_goes_on(folder, capsys):
     )
 
 
+def test_what_could_not_be_kept_is_kept_later_in_its_order(folder):
+    folder.write_text("a file, where the folder is to be")
+    assert not keep("guess", "02", value=1)
+    folder.unlink()
+    assert keep("guess", "02", value=2)
+    assert [event["value"] for event in kept.happened("guess")] == [1, 2] == [e["value"] for e in kept.kept("guess")]
+
+
 @only_posix
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
 def test_nobody_else_reads_it_whatever_is_usual_on_this_machine(folder, umask):
