@@ -43,5 +43,6 @@ def replaced(model, parts, function):
                     raise TypeError(f"the function gave nothing for {name!r}; return a tensor such as part.forward(x)")
                 return replacement
 
+            replace.needs_whole_text = True  # `stream` then writes without a cache
             hooks.callback(part.register_forward_hook(replace).remove)
         yield model

@@ -83,7 +83,7 @@ def stream(model, idx, max_new_tokens, *, temperature=0.0, top_k=None, eos_id=No
 def _steps(model, idx, max_new_tokens, temperature, top_k, eos_id, use_cache):
     context_length = model.cfg["context_length"]
     weight = model.tok_emb.weight
-    cache = KVCache(model.cfg, len(idx), weight.dtype, weight.device) if use_cache else None
+    cache = KVCache(model.cfg, len(idx), weight.dtype, weight.device) if use_cache and not _is_replaced(model) else None
     new = idx = idx[:, -context_length:]
     has_ended = torch.zeros(len(idx), 1, dtype=torch.bool, device=idx.device)
     for _ in range(max_new_tokens):
@@ -104,6 +104,12 @@ def _steps(model, idx, max_new_tokens, temperature, top_k, eos_id, use_cache):
             return
 
 
+def _is_replaced(model):
+    """True inside `replaced`: its function is to see the whole text, and `part.forward(x)` in it knows no cache."""
+    hooks = [hook for part in model.modules() for hook in part._forward_hooks.values()]
+    return any(getattr(hook, "needs_whole_text", False) for hook in hooks)
+
+
 def _choose(logits, temperature, top_k):
     if temperature == 0:
         return torch.argmax(logits, dim=-1, keepdim=True)
@@ -115,9 +121,9 @@ def drawing_probabilities(logits, temperature, top_k=None):
 
     Shapes: logits (batch, vocab_size) -> (batch, vocab_size).
     """
+    # The largest becomes 0, whatever it is divided by: a small temperature would make it infinite.
+    scaled = (logits - logits.max(dim=-1, keepdim=True).values) / max(temperature, SMALLEST_TEMPERATURE)
     if top_k is not None and top_k < logits.shape[-1]:
         lowest_kept = torch.topk(logits, top_k).values[:, -1:]
-        logits = logits.masked_fill(logits < lowest_kept, -torch.inf)
-    # The largest becomes 0, whatever it is divided by: a small temperature would make it infinite.
-    logits = logits - logits.max(dim=-1, keepdim=True).values
-    return torch.softmax(logits / max(temperature, SMALLEST_TEMPERATURE), dim=-1)
+        scaled = scaled.masked_fill(logits < lowest_kept, -torch.inf)  # at last: divided by 1e39 it would be NaN
+    return torch.softmax(scaled, dim=-1)

@@ -72,7 +72,7 @@ def sliced(x, weight, bias):
         parts = rows.reshape(len(rows), num_slices, -1).transpose(0, 1)
         sums = torch.bmm(parts, weight.t().view(num_slices, -1, out_features)).unbind()  # each (rows, out)
         y = reduce(torch.add, sums if bias is None else (bias, *sums))
-    return y.reshape(*x.shape[:-1], out_features)
+    return y.reshape(*x.shape[:-1], out_features).contiguous()  # as PyTorch's: who has it may `view` it
 
 
 @lru_cache

@@ -224,7 +224,8 @@ class GPTModel(nn.Module):
         Notebook: 11_gpt2_weights.
         """
         cfg, is_tied, state_dict = read_checkpoint(source)
-        with torch.device("meta"), WithoutInitialValues():  # shapes alone: the file's tensors take their places
+        # Shapes alone: the file's tensors take their places. A subclass may make buffers of its own, which stay.
+        with torch.device("meta" if cls is GPTModel else "cpu"), WithoutInitialValues():
             model = cls(cfg)
         model.load_state_dict(state_dict, assign=True)
         return (model.tie_weights() if is_tied else model).eval()
@@ -243,7 +244,7 @@ class GPTModel(nn.Module):
         x = self.tok_emb(in_idx) + self.pos_emb(positions)  # (batch, num_tokens, emb_dim)
         x = self.drop_emb(x)
         for block_index, block in enumerate(self.trf_blocks):
-            x = block(x, None if cache is None else cache.memory_of(block_index))
+            x = block(x) if cache is None else block(x, cache.memory_of(block_index))
         if cache is not None:
             cache.num_tokens += num_new  # here, when all blocks have theirs
         return self.final_norm(x)

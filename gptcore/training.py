@@ -105,7 +105,9 @@ def train(model, sample_batch, num_steps, lr, loss_fn=next_token_loss, progress=
     # tqdm's own variable, which its notebook bar ignores
     hidden = not progress or bool(os.environ.get("TQDM_DISABLE"))
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=True)  # all parameters in one operation
+    # All parameters in one operation; it takes them for stored row by row, which those of `from_pretrained` are not.
+    fused = all(parameter.is_contiguous() for parameter in model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=fused)
     losses = []
     with in_mode(model, training=True):
         for step in trange(num_steps, desc="Training", leave=False, disable=hidden):

@@ -2,7 +2,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gptcore import GPTModel, replaced, story_loss, tell_story
+from gptcore import (
+    GPTModel,
+    generate,
+    get_story_tokenizer,
+    replaced,
+    story_loss,
+    tell_story,
+    text_to_token_ids,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +76,25 @@ def test_the_trained_model_knows_the_stories_and_needs_its_parts(model):
         assert story_loss(model) < 0.6
     with replaced(model, "*.ff.layers.1", lambda bend, x: x):
         assert story_loss(model) > 5
+
+
+@pytest.mark.parametrize("parts", ["trf_blocks.0", "trf_blocks.0.att", "*.att", "*.ff"])
+def test_what_is_replaced_by_itself_writes_the_same_with_a_cache(parts):
+    model, tok = GPTModel.from_pretrained("stories"), get_story_tokenizer()
+    ids = text_to_token_ids("<|endoftext|>One day Anna", tok)
+    with replaced(model, parts, lambda part, x: part.forward(x)):
+        found = generate(model, ids, 12)
+    assert torch.equal(found, generate(model, ids, 12))
+
+
+def test_a_place_can_be_changed_in_what_is_written():
+    model, tok = GPTModel.from_pretrained("stories"), get_story_tokenizer()
+    ids = text_to_token_ids("<|endoftext|>One day Anna", tok)
+
+    def put(block, x):
+        y = block.forward(x).clone()
+        y[:, 3] = 0
+        return y
+
+    with replaced(model, "trf_blocks.1", put):
+        assert torch.equal(generate(model, ids, 6), generate(model, ids, 6, use_cache=False))

@@ -309,3 +309,9 @@ def test_logits_that_are_nan_are_refused():
         model.final_norm.scale.fill_(math.nan)
     with pytest.raises(ValueError, match="NaN"):
         generate(model, torch.tensor([[1]]), 2)
+
+
+@pytest.mark.parametrize("temperature", [1e39, 1e300])
+def test_a_huge_temperature_draws_evenly_from_the_top_k(temperature):
+    logits = torch.tensor([[3.0, 1.0, 2.0, 0.0]])
+    assert drawing_probabilities(logits, temperature, top_k=2).tolist() == [[0.5, 0, 0.5, 0]]

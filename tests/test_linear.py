@@ -89,3 +89,10 @@ def test_draws_the_same_numbers_as_pytorch():
 ])  # fmt: skip
 def test_there_is_a_slice_for_each_processor_where_the_size_allows(size, num_threads, num_slices):
     assert _num_slices(size, num_threads) == num_slices  # 50257 = 29 * 1733; the prime 50021 cannot be cut
+
+
+@torch.no_grad()
+def test_what_is_sliced_lies_in_memory_as_pytorchs():
+    layer = Linear(8, 12)
+    x = torch.randn(2, 3, 8)
+    assert sliced(x, layer.weight, layer.bias).is_contiguous()

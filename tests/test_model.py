@@ -334,3 +334,22 @@ def test_compiles_into_one_graph():
     idx = torch.randint(61, (2, 7))
     with torch.no_grad():
         torch.testing.assert_close(compiled(idx), model(idx), atol=1e-5, rtol=1e-5)
+
+
+def test_a_block_may_be_any_layer():
+    model = GPTModel.from_pretrained("stories")
+    model.trf_blocks[1] = nn.Identity()
+    assert model(torch.arange(6)[None]).isfinite().all()
+
+
+def test_a_subclass_that_is_loaded_keeps_its_own_buffers():
+    class Louder(GPTModel):
+        def __init__(self, cfg):
+            super().__init__(cfg)
+            self.register_buffer("factor", torch.full((1,), 2.0), persistent=False)
+
+        def forward(self, in_idx, cache=None):
+            return self.factor * super().forward(in_idx, cache)
+
+    ids = torch.arange(6)[None]
+    torch.testing.assert_close(Louder.from_pretrained("stories")(ids), 2 * GPTModel.from_pretrained("stories")(ids))

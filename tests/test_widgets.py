@@ -1,5 +1,6 @@
 """The explorers without a browser: what they compute, what they refuse, what they leave behind."""
 
+import asyncio
 import ctypes
 import gc
 import html
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 import gptcore
 from gptcore.viz import plots, widgets
-from gptcore.viz.widgets import functions, live
+from gptcore.viz.widgets import functions, generation, live
 from gptcore.viz.widgets.attention import every_head
 from gptcore.viz.widgets.live import LiveFigure
 from gptcore.viz.widgets.tokens import visible
@@ -636,3 +637,83 @@ def test_the_lens_explorer_ends_with_what_the_model_says(stories, capsys):
     logits = stories(gptcore.text_to_token_ids(text, tokenizer))
     said = tokenizer.decode([logits[0, -1].argmax().item()]).replace(" ", "␣")
     assert explorer.words.rsplit(", ", 1)[1].startswith(said)
+
+
+def latest():
+    return next(reversed(live._shown.values()))
+
+
+@pytest.fixture
+def closed_at_the_end():
+    yield
+    close_all()
+
+
+@pytest.mark.usefixtures("closed_at_the_end", "capsys")
+class TestAtItsStart:
+    @pytest.mark.parametrize(
+        ("name", "given", "words"),
+        [
+            ("token_explorer", lambda: "", "text is empty"),
+            ("attention_explorer", lambda: "a" + " b" * 12, "13 tokens; 10 fit"),
+            ("generation_explorer", lambda: gptcore.GPTModel.from_pretrained("stories"), "another tokenizer"),
+        ],
+    )
+    def test_what_cannot_be_shown_is_said(self, name, given, words):
+        arguments = [given(), "The fox", gptcore.get_tokenizer()] if name == "generation_explorer" else [given()]
+        getattr(widgets, name)(*arguments)
+        bundle = latest()._repr_mimebundle_()
+        assert words in bundle["text/plain"] and words in bundle["text/html"] and "Not possible" in bundle["text/html"]
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+
+    def test_two_dollars_are_no_formula(self):
+        widgets.attention_explorer("pay $$ now")
+        assert not latest()._problem.value
+
+    def test_a_model_may_be_in_bf16(self):
+        model = gptcore.GPTModel.from_pretrained("stories").bfloat16()
+        widgets.attention_explorer("a b", trained=model)
+        latest().controls["block"].value = 1
+        assert latest()._problem.value == ""
+        assert "strongest look" in every_head("One day", model)[1]
+
+    def test_one_cell_may_show_two_of_a_kind(self, monkeypatch):
+        class Shell:
+            run = 0
+
+            def get_parent(self):
+                return {"metadata": {"cellId": "a"}, "header": {"msg_id": self.run}}
+
+        shell = Shell()
+        monkeypatch.setattr(live, "get_ipython", lambda: shell)
+
+        def run_the_cell():
+            shell.run += 1
+            for text in ("a", "b"):
+                widgets.token_explorer(text)
+            return [*live._shown.values()]
+
+        live._shown.clear()
+        first, second = run_the_cell(), run_the_cell()
+        assert len(first) == len(second) == 2
+        assert all(each.comm is None for each in first) and all(each.comm is not None for each in second)
+
+
+@pytest.mark.usefixtures("closed_at_the_end", "capsys")
+def test_a_closed_explorer_stops_playing(monkeypatch):
+    monkeypatch.setattr(generation, "_SECONDS_BETWEEN_TOKENS", 0.01)
+    model = gptcore.GPTModel.from_pretrained("stories")
+
+    async def play_and_close():
+        widgets.generation_explorer(model, "One day Anna", gptcore.get_story_tokenizer())
+        explorer = latest()
+        (play,) = (part for part in explorer.children[0].children if getattr(part, "description", "") == "Play")
+        play.click()
+        while not explorer.controls["written"].value:
+            await asyncio.sleep(0.01)
+        explorer.close()
+        written = explorer.controls["written"].value
+        await asyncio.sleep(0.3)  # as long as thirty tokens take
+        assert explorer.controls["written"].value == written
+
+    asyncio.run(play_and_close())

@@ -99,7 +99,7 @@ def _draw_squares(figure, most_tokens):
     figure.rarely_changes([*rows, *columns])
 
     def show_weights(weights, names):
-        squares.set_data(weights.numpy())
+        squares.set_data(weights.float().numpy())
         labels = [drawable(name) for name in names] + [""] * (most_tokens - len(names))
         if labels != [row.get_text() for row in rows]:
             for i, label in enumerate(labels):
@@ -159,7 +159,7 @@ class HeadByHead:
         return f"The strongest look goes to {names[token]}: {weights[row, token]:.2f}, by head {head} of block {block}."
 
     def _change(self, weights, names):
-        self._squares.set_data(weights.numpy())
+        self._squares.set_data(weights.float().numpy())
         if names != self._names:
             self._names = names
             for i, column in enumerate(self._columns):

@@ -77,8 +77,8 @@ def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
     async def go_on():
         while True:
             with one_at_a_time:
-                if asyncio.current_task() is not playing:
-                    return  # paused; to cancel it is not safe from another thread, and a button may come in one
+                if asyncio.current_task() is not playing or tokens.comm is None:
+                    return  # paused or closed; to cancel is not safe from another thread, and a button may come in one
                 if tokens.value == tokens.max:
                     return stop()
                 tokens.value += 1

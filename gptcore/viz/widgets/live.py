@@ -31,7 +31,7 @@ from gptcore.viz.style import (
 
 HOW_TO_MOVE_IT = "This is how it looks at the start. Run the cell in JupyterLab, and its controls appear and move it."
 
-_shown = {}  # explorers by name and cell: running a cell again replaces its explorer
+_shown = {}  # explorers by name, cell and run: running a cell again replaces its explorers
 
 
 class Explorer(ipywidgets.VBox):
@@ -64,15 +64,18 @@ class Explorer(ipywidgets.VBox):
                 self._picture.value, self.words = self._view(**values)
             except (ValueError, TypeError) as problem:
                 self._problem.value = f'<p role="alert"><strong>Not possible:</strong> {html.escape(str(problem))}</p>'
+                if not hasattr(self, "words"):  # there is no good view yet
+                    self.words = f"Not possible: {problem}"
             else:
                 self._problem.value = ""
 
     def show(self):
-        """Show the explorer below the cell; one that the same cell showed before is closed."""
-        key = (self.name, _cell_id())
-        if key in _shown:
-            _shown[key].close()
-        _shown[key] = self
+        """Show the explorer below the cell; those that an earlier run of the same cell showed are closed."""
+        cell, run = _cell_and_run()
+        for key in [*_shown]:
+            if key[:2] == (self.name, cell) and (run is None or key[2] != run):
+                _shown.pop(key).close()
+        _shown[self.name, cell, run, id(self)] = self
         display(self)
 
     def close(self):
@@ -86,7 +89,7 @@ class Explorer(ipywidgets.VBox):
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         bundle["text/plain"] = self.words
-        bundle["text/html"] = f"{self._picture.value}<p><em>{HOW_TO_MOVE_IT}</em></p>"
+        bundle["text/html"] = f"{self._problem.value}{self._picture.value}<p><em>{HOW_TO_MOVE_IT}</em></p>"
         return bundle
 
 
@@ -141,13 +144,13 @@ class LiveFigure:
     def _begin(self):
         for axes in self._figure.axes:
             check_labels(axes)
+            for text in axes.texts:
+                text.set_parse_math(False)  # a reader's "$" is a dollar, not a formula
         self._canvas.draw()  # once with everything, so that the layout leaves room for it
         self._figure.set_layout_engine("none")
         for axes in self._figure.axes:
             for artist in _data_of(axes):
                 artist.set_animated(True)
-            for text in axes.texts:
-                text.set_parse_math(False)  # a reader's "$" is a dollar, not a formula
         self._keep_frame()
 
     def _keep_frame(self):
@@ -294,6 +297,7 @@ def _with_parts(widget):
     yield widget
 
 
-def _cell_id():
+def _cell_and_run():
     shell = get_ipython()
-    return shell.get_parent().get("metadata", {}).get("cellId") if hasattr(shell, "get_parent") else None
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
