@@ -125,5 +125,5 @@ def drawing_probabilities(logits, temperature, top_k=None):
     scaled = (logits - logits.max(dim=-1, keepdim=True).values) / max(temperature, SMALLEST_TEMPERATURE)
     if top_k is not None and top_k < logits.shape[-1]:
         lowest_kept = torch.topk(logits, top_k).values[:, -1:]
-        scaled = scaled.masked_fill(logits < lowest_kept, -torch.inf)  # at last: divided by 1e39 it would be NaN
+        scaled = scaled.masked_fill(logits < lowest_kept, -torch.inf)  # last: divided by 1e39 it would be NaN
     return torch.softmax(scaled, dim=-1)

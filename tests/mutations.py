@@ -150,8 +150,8 @@ FAULTS = {
         ),
         "one block for all": (
             "model",
-            "x = block(x, None if cache is None else",
-            "x = self.trf_blocks[0](x, None if cache is None else",
+            "x = block(x) if cache is None else block(x,",
+            "x = self.trf_blocks[0](x) if cache is None else self.trf_blocks[0](x,",
         ),
     },
     "test_model.py::TestGPTModel::test_tied_weights_are_one_tensor": {
@@ -210,8 +210,8 @@ FAULTS = {
         ),
         "temperature multiplied": (
             "generation",
-            "torch.softmax(logits / max(temperature, SMALLEST_TEMPERATURE)",
-            "torch.softmax(logits * temperature",
+            ".values) / max(temperature, SMALLEST_TEMPERATURE)",
+            ".values) * temperature",
         ),
         "top-k keeps one too many": (
             "generation",

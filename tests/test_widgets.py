@@ -8,6 +8,7 @@ import inspect
 import platform
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 
@@ -709,11 +710,13 @@ def test_a_closed_explorer_stops_playing(monkeypatch):
         explorer = latest()
         (play,) = (part for part in explorer.children[0].children if getattr(part, "description", "") == "Play")
         play.click()
-        while not explorer.controls["written"].value:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(600):
+            while not explorer.controls["written"].value:
+                await asyncio.sleep(0.01)
         explorer.close()
         written = explorer.controls["written"].value
         await asyncio.sleep(0.3)  # as long as thirty tokens take
         assert explorer.controls["written"].value == written
 
-    asyncio.run(play_and_close())
+    with ThreadPoolExecutor() as executor:  # in the thread of the tests another loop may be running
+        executor.submit(lambda: asyncio.run(play_and_close())).result()
