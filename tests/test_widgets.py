@@ -45,6 +45,11 @@ def small_model():
     ).eval()
 
 
+def latest():
+    """Return the Explorer that was shown last."""
+    return next(reversed(live._shown.values()))
+
+
 def show(name):
     """Call an explorer by its name; return the Explorer that it shows."""
     function = getattr(widgets, name)
@@ -52,7 +57,7 @@ def show(name):
     if name == "cut_explorer":  # which asks what the model knows of the stories
         arguments = [gptcore.GPTModel.from_pretrained("stories")]
     assert function(*arguments) is None, "Out[] would keep it"
-    return next(reversed(live._shown.values()))
+    return latest()
 
 
 def close_all():
@@ -362,7 +367,7 @@ def test_attention_explorer_is_causal_only_with_the_mask(explore):
 
 def test_attention_explorer_shows_a_trained_head_that_fetches(explore):
     widgets.attention_explorer("the cat", trained=gptcore.GPTModel.from_pretrained("stories"))
-    explorer = next(reversed(live._shown.values()))
+    explorer = latest()
     explorer.controls["block"].value = 3
     explorer.controls["head"].value = 1
     explorer.controls["text"].value = 'The cat had a red hat, and now it was gone. "Please help me to find my'
@@ -426,7 +431,7 @@ def test_numbers_above_bars_are_written_out():
 
 def test_every_choice_shows_which_button_is_pressed(explore):
     widgets.attention_explorer(trained=gptcore.GPTModel.from_pretrained("stories"))
-    attention = next(reversed(live._shown.values()))
+    attention = latest()
     for control in (attention.controls["block"], explore("sampling_explorer").controls["top_k"]):
         for index in range(len(control.options)):
             control.index = index  # as a button does that is pressed
@@ -471,7 +476,7 @@ def test_generation_explorer_takes_the_models_own_tokenizer(capsys):
     tokenizer, prompt = gptcore.get_story_tokenizer(), "<|endoftext|>The fox"
     story_model = gptcore.GPTModel.from_pretrained("stories")
     widgets.generation_explorer(story_model, prompt, tokenizer)
-    explorer = next(reversed(live._shown.values()))
+    explorer = latest()
     explorer.controls["written"].value = 4
     written = gptcore.generate(story_model, gptcore.text_to_token_ids(prompt, tokenizer), 4)
     assert gptcore.token_ids_to_text(written, tokenizer) in explorer.words
@@ -602,7 +607,7 @@ def stories():
 
 def shown(name, *arguments):
     getattr(widgets, name)(*arguments)
-    return next(reversed(live._shown.values()))
+    return latest()
 
 
 @torch.no_grad()
@@ -640,17 +645,7 @@ def test_the_lens_explorer_ends_with_what_the_model_says(stories, capsys):
     assert explorer.words.rsplit(", ", 1)[1].startswith(said)
 
 
-def latest():
-    return next(reversed(live._shown.values()))
-
-
-@pytest.fixture
-def closed_at_the_end():
-    yield
-    close_all()
-
-
-@pytest.mark.usefixtures("closed_at_the_end", "capsys")
+@pytest.mark.usefixtures("explore", "capsys")
 class TestAtItsStart:
     @pytest.mark.parametrize(
         ("name", "given", "words"),
@@ -700,7 +695,7 @@ class TestAtItsStart:
         assert all(each.comm is None for each in first) and all(each.comm is not None for each in second)
 
 
-@pytest.mark.usefixtures("closed_at_the_end", "capsys")
+@pytest.mark.usefixtures("explore", "capsys")
 def test_a_closed_explorer_stops_playing(monkeypatch):
     monkeypatch.setattr(generation, "_SECONDS_BETWEEN_TOKENS", 0.01)
     model = gptcore.GPTModel.from_pretrained("stories")

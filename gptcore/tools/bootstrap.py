@@ -124,10 +124,11 @@ def set_up():
     wanted = hashlib.sha256(
         (ROOT / "requirements.txt").read_bytes() + (ROOT / "pyproject.toml").read_bytes()
     ).hexdigest()
-    if INSTALLED.exists() and INSTALLED.read_text() == wanted and PYTHON.exists() and not was_moved():
+    stays = not was_moved()
+    if stays and INSTALLED.exists() and INSTALLED.read_text() == wanted and PYTHON.exists():
         return
     print("Setting up .venv: a few minutes and 1.7 GB of disk, the first time only.", flush=True)
-    if was_moved() or not has_pip():
+    if not (stays and has_pip()):
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     version = re.search(r"^torch==(\S+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)[1]

@@ -44,6 +44,7 @@ class Explorer(ipywidgets.VBox):
 
     def __init__(self, name, view, controls, buttons=()):
         self.name, self._view, self.controls = name, view, controls
+        self.words = ""
         self._picture = ipywidgets.HTML()
         self._problem = ipywidgets.HTML()
         for control in controls.values():
@@ -64,8 +65,7 @@ class Explorer(ipywidgets.VBox):
                 self._picture.value, self.words = self._view(**values)
             except (ValueError, TypeError) as problem:
                 self._problem.value = f'<p role="alert"><strong>Not possible:</strong> {html.escape(str(problem))}</p>'
-                if not hasattr(self, "words"):  # there is no good view yet
-                    self.words = f"Not possible: {problem}"
+                self.words = self.words or f"Not possible: {problem}"  # where there is no good view yet
             else:
                 self._problem.value = ""
 
