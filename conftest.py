@@ -5,9 +5,11 @@ import shutil
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import unchanged
 from hypothesis import settings
 from kernel_memory import MemoryWatch, megabytes_of_pytorch  # not from gptcore, which would bring PyTorch
 from nbval.plugin import IPyNbCell
@@ -45,11 +47,21 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 TESTS = Path(__file__).parent / "tests"
 BUDGET = tomllib.loads((TESTS / "budget.toml").read_text(encoding="utf-8"))
 MEMORY = {}  # of each notebook that is running, from its first cell to its last: a MemoryWatch
+CELLS, PASSED = Counter(), Counter()  # of each notebook by its node's name: how many there are, how many have passed
+NOTEBOOKS = pytest.StashKey[dict]()  # what they are like now, and which need not run again: tests/unchanged.py
 
 # A time limit for each example would make a slow moment of the machine a failure.
 settings.register_profile("series", parent=settings(), deadline=None)
 settings.register_profile("long", settings.get_profile("series"), max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "series"))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--reuse",
+        action="store_true",
+        help="leave out each notebook that passed here, if nothing that it depends on has changed since",
+    )
 
 
 def pytest_configure(config):
@@ -63,6 +75,37 @@ def pytest_configure(config):
     os.environ["GPTCORE_CONNECTIONS"] = tempfile.mkdtemp()
     # nbval takes the path as relative to the current folder.
     config.option.nbval_sanitize_with = str(TESTS / "notebooks" / "sanitize.cfg")
+    config.stash[NOTEBOOKS] = notebooks = {"states": {}, "left out": []}
+    if hasattr(config, "workerinput"):
+        notebooks |= config.workerinput["notebooks"]
+    elif config.option.reuse and config.pluginmanager.hasplugin("cacheprovider"):
+        notebooks["states"] = unchanged.states()
+        notebooks["left out"] = unchanged.passed(notebooks["states"], config.cache)
+    left_out = [str(unchanged.ROOT / name) for name in notebooks["left out"]]
+    config.option.ignore = [*(config.option.ignore or []), *left_out]
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_configure_node(node):
+    node.workerinput["notebooks"] = node.config.stash[NOTEBOOKS]  # what one process has found out holds for all
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if names := config.stash[NOTEBOOKS]["left out"]:
+        terminalreporter.write_line(
+            f"Not run again, since they passed here and nothing that they depend on has changed: {', '.join(names)}. "
+            "With --cache-clear they are."
+        )
+
+
+def pytest_itemcollected(item):
+    if isinstance(item, IPyNbCell):
+        CELLS[item.parent.nodeid] += 1
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and not report.failed:
+        PASSED[report.nodeid.partition("::")[0]] += 1
 
 
 def pytest_collection_modifyitems(items):
@@ -91,6 +134,10 @@ def pytest_runtest_teardown(item, nextitem):
         check_memory(item.path.name, memory)
     if connections.exists():
         pytest.fail(f"{item.path.name}: it tried to reach {', '.join(sorted(set(connections.read_text().split())))}")
+    name = item.path.relative_to(unchanged.ROOT).as_posix()
+    state = item.config.stash[NOTEBOOKS]["states"].get(name)
+    if state and PASSED[item.parent.nodeid] == CELLS[item.parent.nodeid]:
+        unchanged.keep(name, state, item.config.cache)
 
 
 def pytest_unconfigure():

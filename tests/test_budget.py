@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shutil
 import site
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from empty_project import copy_settings
 from kernel_memory import MemoryWatch, megabytes_of_pytorch
 
 from gptcore.pretrained import STORY_MODEL
@@ -73,10 +73,7 @@ ABOVE_PYTORCH = 30  # MB in the run below, so that it need not take so much
 
 def test_a_notebook_fails_that_takes_too_much_memory_or_calls_somebody(pytester):
     """By nbval, with this project's conftest.py; each notebook has one cell."""
-    for name in ("conftest.py", "tests/budget.toml", "tests/notebooks/sanitize.cfg", "tests/offline/sitecustomize.py"):
-        (pytester.path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, pytester.path / name)
-    shutil.copy(ROOT / "gptcore" / "tools" / "kernel_memory.py", pytester.path)  # here no pyproject.toml says where
+    copy_settings(pytester.path)
     budget = pytester.path / "tests" / "budget.toml"
     above = re.compile(r"^above_pytorch = .*$", re.MULTILINE)
     text, replaced = above.subn(f"above_pytorch = {ABOVE_PYTORCH}", budget.read_text(encoding="utf-8"))
@@ -89,7 +86,7 @@ def test_a_notebook_fails_that_takes_too_much_memory_or_calls_somebody(pytester)
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
         nbformat.write(notebook, pytester.path / f"{name}.ipynb")
 
-    finished = pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "-p", "no:cacheprovider")
+    finished = pytester.runpytest_subprocess("-p", "no:cacheprovider")
 
     finished.stdout.fnmatch_lines(["*far.ipynb: it tried to reach no-such-host.invalid*"])
     if sys.platform != "linux":  # elsewhere nobody looks at the memory

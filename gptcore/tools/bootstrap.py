@@ -48,7 +48,7 @@ INSTALL = ["-m", "pip", "install", "--disable-pip-version-check", "-r"]
 COMMANDS = {
     "lab": ["-m", "jupyterlab", "notebooks/00_start_here.ipynb"],
     # A notebook's cells stay on one kernel; what takes longest comes first, in conftest.py's order.
-    "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"],
+    "test": ["-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", "--reuse"],
     "outputs": ["gptcore/tools/make_outputs.py"],
     "bench": ["tests/benchmarks/series.py"],
     "teach": [*INSTALL, "notebooks/teaching/requirements.txt"],
