@@ -100,11 +100,17 @@ def exercise(name, *, hints, solved="", mistakes=None, forbidden=()):
     return register
 
 
-def function(name, right, *, cases, mistakes, solved, hints, tolerance=1e-5, forbidden=()):
-    """Register an exercise whose answer is a function. `cases` returns tuples of arguments, or is a list of them."""
+def function(name, right, *, cases, then=(), mistakes, solved, hints, tolerance=1e-5, forbidden=()):
+    """Register an exercise whose answer is a function. `cases` returns tuples of arguments, or is a list of them.
+
+    Those of `then` are tried once all others are right: to many a wrong answer they are an error, which would hide it.
+    """
 
     def judge(answer):
-        check_function(answer, cases() if callable(cases) else cases, right, mistakes, tolerance)
+        first, more = (some() if callable(some) else some for some in (cases, then))
+        check_function(answer, first, right, mistakes, tolerance)
+        if more:
+            check_function(answer, [*first, *more], right, mistakes, tolerance)
 
     exercise(name, hints=hints, solved=solved, mistakes=mistakes, forbidden=forbidden)(judge)
 
@@ -556,7 +562,8 @@ def close(result, expected, tolerance=1e-5):
 def as_number(answer):
     """Return the number in an answer: an int, a float, or a tensor or array of one element."""
     if isinstance(answer, str):
-        advice = " Leave the quotation marks out." if re.fullmatch(r"\s*[-+]?[\d_,]*\.?\d+\s*", answer) else ""
+        is_arithmetic = re.fullmatch(r"[-+*/(),._\s\d]+", answer) and re.search(r"\d", answer)
+        advice = " Leave the quotation marks out." if is_arithmetic else ""
         raise Wrong(f"Expected a number, got the text {answer!r}.{advice}")
     if isinstance(answer, torch.Tensor) and answer.is_meta:
         raise Wrong("Expected a number, got a tensor on the device meta, which holds shapes and no numbers.")
@@ -635,13 +642,18 @@ def check_tuple(answer, right, mistakes):
         raise Wrong(f"Expected a tuple of {len(right)} values, got {show(answer)}.")
     kinds = {type(value) for value in right} & {str, bool}
     given = tuple(value if type(value) in kinds else as_number(value) for value in answer)
-    if given == right:
+    if len(given) == len(right) and all(map(_is_the_value, given, right)):
         return
     name_mistake(mistakes, lambda wrong: given == wrong)
     if len(given) != len(right):
         raise Wrong(f"Expected {len(right)} values, got {len(given)}: {given}.")
-    place = next(index for index, (one, other) in enumerate(zip(given, right, strict=True)) if one != other)
+    place = next(index for index, pair in enumerate(zip(given, right, strict=True)) if not _is_the_value(*pair))
     raise Wrong(f"{given} is not right at place {place} (counting from 0).")
+
+
+def _is_the_value(given, right):
+    """Return True if one value of a tuple is right; a float may be a rounding beside it, such as 1000 * (1 - 0.8)."""
+    return given == right or (type(given) is float and math.isclose(given, right, rel_tol=1e-9))
 
 
 def devices():

@@ -131,8 +131,8 @@ function(
         (((1, 1), (1,), (6, 2)),),
         (((4,), (4,)),),
         (((), (3,)),),
-        ((),),
     ],
+    then=[((),)],  # by itself, so that it hides nothing: to many a wrong answer it is an error
     mistakes={
         "You add the numbers of a shape. A table of 2 rows and 3 columns holds 2 * 3 numbers.": (
             lambda shapes: sum(sum(shape) for shape in shapes)
@@ -305,11 +305,11 @@ def my_config_from_shapes(answer):
     results = call_all(answer, [(weight_shapes(cfg),) for cfg in configs])
     keys = ("vocab_size", "context_length", "emb_dim", "n_layers", "qkv_bias")
     tried = [(result, {key: cfg[key] for key in keys}) for cfg, result in zip(configs, results, strict=True)]
-    for result, wanted in tried:
-        check_read_config(result, wanted, tried)
+    for cfg, (result, wanted) in zip(configs, tried, strict=True):
+        check_read_config(result, wanted, tried, (weight_shapes(cfg),))
 
 
-def check_read_config(result, wanted, tried):
+def check_read_config(result, wanted, tried, case):
     if not isinstance(result, dict):
         raise Wrong(f"Expected a dictionary with the keys {', '.join(wanted)}, got {show(result)}.")
     unseen = [key for key in ("n_heads", "drop_rate") if key in result]
@@ -328,16 +328,20 @@ def check_read_config(result, wanted, tried):
             raise Wrong(f"{key}: {wrong}") from None
         if value != right:
             model = ", ".join(f"{name}={number}" for name, number in wanted.items())
-            raise Wrong(f"For a model with {model} your {key} is {value}.{likely_reason(key, value, wanted, tried)}")
+            reason = likely_reason(key, value, wanted, tried)
+            raise Wrong(f"For a model with {model} your {key} is {value}.{reason}", case)
 
 
 def likely_reason(key, value, wanted, tried):
     if key == "n_layers":
         return reason_for_layers(value, wanted, tried)
     if key == "qkv_bias" and not value:
-        return ' Among the names is "trf_blocks.0.att.W_query.bias", and `in` compares whole names.'
+        return (
+            ' Among the names is "trf_blocks.0.att.W_query.bias". (With a dictionary, `in` compares whole names. And '
+            "the other linear layers always have a bias.)"
+        )
     if key == "qkv_bias":
-        return " out_proj has a bias in every model: look at W_query, W_key or W_value."
+        return " W_query has a weight, and out_proj has a bias, in every model: ask for the bias of W_query."
     if value in wanted.values():
         return " That number belongs to another key: look at the order of the axes, and at which table it is."
     return ""
@@ -346,8 +350,6 @@ def likely_reason(key, value, wanted, tried):
 def reason_for_layers(count, wanted, tried):
     """Return why a count of blocks may be wrong, from what came for each of the models."""
     n_layers = wanted["n_layers"]
-    if count == n_layers - 1:
-        return " The blocks are numbered from 0, so the last number is one less than their count."
     if count in (9, 10) and n_layers == 12:
         return (
             ' Numbers in a text: one character is only one digit of "11", and as texts, "9" comes after "11". '
@@ -358,11 +360,16 @@ def reason_for_layers(count, wanted, tried):
     except (Wrong, KeyError, TypeError):  # what came for another model is no answer at all
         return ""
     if len({count for count, _ in counts}) == 1:
-        return " You give this number for every model."
+        return " You give this number for every model." + ("" if count else " Does any name fit what you look for?")
+    if count == n_layers - 1:
+        return " The blocks are numbered from 0, so the last number is one less than their count."
     if all(count == right["n_layers"] + 1 for count, right in counts):
         return " It is one too many for every model."
     if all(count >= 2 * right["n_layers"] for count, right in counts):
         return " You count several tensors for each block."
     if all(count == right["n_layers"] for count, right in counts if not right["qkv_bias"]):
-        return " How many tensors a block has depends on qkv_bias: do not divide by a fixed number."
+        return (
+            " How many tensors a block has depends on qkv_bias: do not divide by a fixed number, and count a name that "
+            "each block has once."
+        )
     return ""

@@ -108,7 +108,8 @@ number(
     mistakes={
         "That is the blocks alone. There is one more layer norm, after the last block.": 36_864,
         "That is one vector for each layer norm. Each has two: scale and shift.": 19_200,
-        "One vector each, in the blocks alone. Each norm has scale and shift, and one follows the blocks.": 18_432,
+        "Did you count one vector for each norm, or one norm for each block? A block has two norms, each of them scale "
+        "and shift, and one more norm follows the blocks.": 18_432,
         "That is how many layer norms there are. How many parameters has each?": 25,
         "Two layer norms in each of the 12 blocks: one before attention, one before feed-forward.": 19_968,
     },
@@ -169,6 +170,8 @@ function(
         "The axis is right now, but eps is not used any more. It belongs inside the root, next to the variance.": (
             lambda x, eps: norm(x, 0.0)
         ),
+        "The axis is right now. But unbiased=False was right, too: GPT-2 divides by n. The other fault is where eps "
+        "stands.": partial(norm, divisor=eps_outside, unbiased=True),
         "Axis and eps are right, but now your variance divides by n - 1. GPT-2 divides by n.": partial(
             norm, unbiased=True
         ),

@@ -30,9 +30,9 @@ def tanh_by_powers(x):
     return 0.5 * x * (1 + (inner.exp() - (-inner).exp()) / (inner.exp() + (-inner).exp()))
 
 
-def tanh_by_one_power(x):
-    power = (2 * ROOT * (x + 0.044715 * x**3)).exp()
-    return 0.5 * x * (1 + (power - 1) / (power + 1))
+def tanh_by_one_power(x, sign=1):
+    power = (sign * 2 * ROOT * (x + 0.044715 * x**3)).exp()
+    return 0.5 * x * (1 + sign * (power - 1) / (power + 1))
 
 
 def gelu_inputs():
@@ -53,7 +53,11 @@ function(
     forbidden=GELUS,
     mistakes={
         "The formula is right, but e to the power of a large number is infinite in float32, and infinity divided by "
-        "infinity is nan. torch.tanh takes care of that.": [tanh_by_powers, tanh_by_one_power],
+        "infinity is nan. torch.tanh takes care of that.": [
+            tanh_by_powers,
+            tanh_by_one_power,
+            partial(tanh_by_one_power, sign=-1),
+        ],
         "That is the exact form. GPT-2's tanh form differs by up to 0.0005, most at x = 2.7 and -2.7.": F.gelu,
         "That is ReLU. GELU has no corner, and lets a little through left of 0.": torch.relu,
         "That is the sigmoid form, a cheaper one, off by up to 0.02. The tanh form is asked for.": (
@@ -118,9 +122,9 @@ choice(
 LOWEST_POINTS = {
     "That is how deep the lowest point is. At which x does it lie?": [-0.2785, 0.2785],
     "The size is right, but the lowest point lies left of 0.": 1.2785,
-    "That is GELU's lowest point. Swish's lies further out.": -0.7518,
+    "That is GELU's lowest point. Swish's lies further out.": [-0.7518, -0.7525],
     "Nearly: for three digits after the point the grid must be finer.": -1.28,
-    "There the slope is smallest. The lowest point is where the slope is 0.": -2.4,
+    "There the slope is smallest. The lowest point is where the slope is 0.": [-2.4, -2.3994],
 }
 
 

@@ -137,6 +137,8 @@ def units_to_judge():
         cases.append((torch.tensor(token), torch.eye(4), torch.zeros(4), W_out))
     listens_to_much = torch.tensor([[2.0, 0.0], [1.0, 50.0]])  # unit 1's row is long, but unit 0 writes more
     cases.append((torch.tensor([1.0, 0.0]), listens_to_much, torch.zeros(2), torch.eye(2)))
+    silenced = torch.tensor([-3.0, 0.0])  # unit 1 wins; a bias that is added after the bend would make unit 0 loud
+    cases.append((torch.tensor([1.0, 1.0]), torch.eye(2), silenced, torch.eye(2)))
     return on_each_device(cases)
 
 
@@ -166,13 +168,16 @@ function(
             strongest, bend=same
         ),
         "You bend with ReLU. With GELU a unit below 0 can write as well, a little.": partial(strongest, bend=F.relu),
-        "You use the exact GELU. GPT-2 uses the tanh form: F.gelu(..., approximate='tanh').": partial(
-            strongest, bend=F.gelu
-        ),
+        "Your bend is nearly GPT-2's. It uses GELU in its tanh form: F.gelu(..., approximate='tanh').": [
+            partial(strongest, bend=bend) for bend in (F.gelu, F.silu, lambda x: x * torch.sigmoid(1.702 * x))
+        ],
         "A unit of negative strength writes, too, in the opposite direction. A length is never negative.": partial(
             strongest, size=same
         ),
         "b_in is missing: it is added before the bend.": lambda x, W_in, _, W_out: strongest(x, W_in, 0, W_out),
+        "You add b_in after the bend. It belongs before it: a unit may be silent only because of its bias.": (
+            lambda token, W_in, b_in, W_out: strongest(token, W_in, 0, W_out, bend=lambda bare: gelu(bare) + b_in)
+        ),
         "You add up absolute values. The length is the root of the sum of the squares: norm().": partial(
             strongest, length=lambda W_out, dim: W_out.abs().sum(dim)
         ),
@@ -299,7 +304,9 @@ number(
         "That is the plain layer's width, 4 * 4096. Three matrices of it would be half as much again.": 16_384,
         "You share two matrices among four. SwiGLU has three: the gate, one to widen and one to shrink.": 8_192,
         "That is the width for emb_dim 768.": 2_048,
-        "The plain layer has two matrices, each with 4 * 4096 * 4096 weights. You counted one.": [5_461, 5_632],
+        "The plain layer has two matrices, each with 4 * 4096 * 4096 weights. You counted one.": [
+            *(5_461, 5_632, 16_384 / 3)
+        ],
     },
     near=1e-6,  # so that 10,922.67 is known, too
     solved="That is the width of Llama 2's smallest model (7B), found in this way.",
@@ -374,11 +381,13 @@ def layers_to_judge(num_tokens, emb_dim):
         ),
     ]
     if not lonely:
-        last = num_tokens - 1
-        judged += [  # the first two: whoever changes one certain token, or the first and the last, misses one of them
+        last, middle = num_tokens - 1, num_tokens // 2
+        judged += [  # whoever changes certain tokens only, or looks at certain ones, misses one of them
             (taking(0, 1), True, "a layer in which only the first token takes from another, the second"),
             (taking(last, last - 1), True, "a layer in which only the last token takes from another, the one before"),
             (taking(0, last), True, "a layer in which only the first token takes from another, the last"),
+            (taking(0, middle), True, "a layer in which only the first token takes from another, one in the middle"),
+            (taking(middle, middle - 1), True, "a layer in which only a token in the middle takes from another"),
             (
                 last_number_of_the_one_before,
                 True,
@@ -469,14 +478,15 @@ def my_mixes_tokens(answer):
         said = [as_bool(result) for result in call_all(answer, judged)]
     if said == [layer.mixes for layer, _ in judged]:
         return
-    name_mistake(MISTAKES_IN_TEST, lambda wrong: said == [wrong(layer, x) for layer, x in judged])
+    wrongly = next((layer, x, r) for (layer, x), r in zip(judged, said, strict=True) if r != layer.mixes)
+    name_mistake(MISTAKES_IN_TEST, lambda wrong: said == [wrong(layer, x) for layer, x in judged], wrongly[:2])
     said_of = {layer.words: result for (layer, x), result in zip(judged, said, strict=True) if x.shape[1] > 1}
     if not said_of[BOTH_WAYS] and said_of[PLACES]:  # whatever the order was
         raise Wrong(
             "You seem to put the tokens in a new order. Attention that looks both ways passes that test, and a layer "
             "that only knows positions fails it. Change one token instead."
         )
-    layer, x, result = next((layer, x, r) for (layer, x), r in zip(judged, said, strict=True) if r != layer.mixes)
+    layer, x, result = wrongly
     raise Wrong(
         f"For {layer.words} and x of shape {tuple(x.shape)} it says {result}; expected is {layer.mixes}.", (layer, x)
     )

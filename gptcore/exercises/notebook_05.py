@@ -72,7 +72,8 @@ keeps_the_shape = partial(stream, compare=True)
 function(
     "05.1",
     stream,
-    cases=lambda: cases_of([((2, 4, 6), [6] * 3), ((2, 3), [3] * 4), ((5,), [5] * 2), ((1, 3), [3]), ((1, 1, 4), [])]),
+    cases=lambda: cases_of([((2, 4, 6), [6] * 3), ((2, 3), [3] * 4), ((5,), [5] * 2), ((1, 3), [3])]),
+    then=lambda: cases_of([((1, 1, 4), [])]),
     mistakes={
         "There is no shortcut yet: each layer's result takes the place of its input.": plain,
         "You have one shortcut, past all layers together. Each layer needs its own.": (
@@ -88,6 +89,9 @@ function(
             lambda x, layers: stream(x, layers) - x
         ),
         "The last layer is missing.": lambda x, layers: stream(x, layers[:-1]),
+        "Only the last layer's work is in your result. The next layer must read the sum: give it back to x.": (
+            lambda x, layers: x + layers[-1](x)
+        ),
         "The last layer has no shortcut. Here it keeps the shape, so it has one like the others.": (
             lambda x, layers: layers[-1](stream(x, layers[:-1])) if layers else x
         ),
@@ -144,6 +148,16 @@ MISTAKES_ON_THE_LEVEL = {
 }
 
 
+class MeanOverTokens(nn.Module):
+    """Changes an axis that is not the last one: (batch, num_tokens, emb_dim) -> (batch, 1, emb_dim)."""
+
+    def forward(self, x):
+        return x.mean(dim=1, keepdim=True)
+
+    def __repr__(self):
+        return "mean over tokens"
+
+
 @exercise(
     "05.3",
     mistakes=MISTAKES_IN_NARROWING | MISTAKES_ON_THE_LEVEL,
@@ -161,6 +175,7 @@ def mended_forward(answer):
     others = cases_of([((2, 4), [6, 6, 2, 2]), ((2, 3), [1, 3, 3]), ((3,), [5, 1, 1]), ((2, 3), [])])
     recognise(answer, narrow, MISTAKES_IN_NARROWING)
     recognise(answer, level, MISTAKES_ON_THE_LEVEL)
+    others += [(x, [MeanOverTokens()]) for x, _ in narrow if x.shape == (2, 4, 5)]
     check_function(answer, [*narrow, *level, *others], keeps_the_shape, {})
 
 
@@ -209,7 +224,9 @@ number(
             math.sqrt(96),
             9.8,
         ],
-        "Each block writes twice. And that is how much they grow; by what must each be multiplied?": math.sqrt(48),
+        "Each block writes twice. And that is how much they grow; by what must each be multiplied?": [
+            *(math.sqrt(48), 6.93)
+        ],
         "Nearly: three decimals are asked for.": 0.1,
         "Random writes partly cancel, and the factor must make them smaller.": 96,
     },
@@ -345,10 +362,10 @@ def my_gradient_ratio(answer):
     right = [ratio(network, x) for network, x in networks()]
     if all(map(near, said, right)):
         return
+    tried = zip(networks(), said, right, strict=True)
+    case, result, expected = next(each for each in tried if not near(*each[1:]))
     name_mistake(
-        MISTAKES_IN_RATIO, lambda wrong: all(map(near, said, [wrong(network, x) for network, x in networks()]))
+        MISTAKES_IN_RATIO, lambda wrong: all(map(near, said, [wrong(network, x) for network, x in networks()])), case
     )
-    for case, result, expected in zip(networks(), said, right, strict=True):
-        if not near(result, expected):
-            given = f"For a network of {len(case[0].layers)} layers it gives {show(result)}"
-            raise Wrong(f"{given}; expected is {expected:.6g}.", case)
+    given = f"For a network of {len(case[0].layers)} layers it gives {show(result)}"
+    raise Wrong(f"{given}; expected is {expected:.6g}.", case)

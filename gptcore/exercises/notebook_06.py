@@ -99,6 +99,11 @@ def bare_exponentials(queries, keys):
     return shares / shares.sum(dim=-1, keepdim=True)
 
 
+def hidden_by_value(queries, keys):
+    lower = scores(queries, keys).tril()
+    return lower.masked_fill(lower == 0, -torch.inf).softmax(dim=-1)
+
+
 def queries_and_keys():
     generator = torch.Generator().manual_seed(6)
     # (batch, num_heads, num_tokens, head_dim); a message can show all numbers of the first one
@@ -109,6 +114,7 @@ def queries_and_keys():
     liked = same.clone()
     liked[..., 0, :] *= -1  # every token likes the later ones far better than the first
     pairs += [torch.stack([same, liked])]
+    pairs += [torch.stack([torch.zeros_like(same), same])]  # scores that are 0 by themselves
     return on_each_device([tuple(pair) for pair in pairs])
 
 
@@ -144,6 +150,8 @@ function(
         ),
         "You set the scores of the future to 0. That is no weight of 0, since e to the power 0 is 1: "
         "minus infinity is needed.": lambda q, k: scores(q, k).tril().softmax(-1),
+        "You hide each score that is 0. But a score may be 0 by itself, for two vectors at right angles: hide by "
+        "place, not by value.": hidden_by_value,
         "Scores, division and softmax are right. The mask is still missing: tokens see the future.": (
             lambda q, k: scores(q, k).softmax(-1)
         ),
@@ -212,6 +220,10 @@ def cut_by_view(z, num_heads):
     return z.view(len(z), num_heads, z.shape[1], -1)
 
 
+def view_then_transpose(z, num_heads):
+    return cut_by_view(z, num_heads).transpose(1, 2)
+
+
 def cut_every_other(z, num_heads):
     return z.unflatten(-1, (-1, num_heads)).permute(0, 3, 1, 2)
 
@@ -248,6 +260,10 @@ function(
         "The end is right now. The heads are still cut wrongly: head 0 holds several pieces of one token.": partial(
             attention, cut=cut_by_view
         ),
+        "Your view still cuts across tokens, and the transpose behind it cannot mend that. View as (batch, "
+        "num_tokens, num_heads, head_dim) first.": [
+            partial(attention, cut=view_then_transpose, join=end) for end in (join, lambda context: context.flatten(2))
+        ],
         "The numbers are cut rightly, but without the transpose, attention runs over the heads of one token: "
         "no token sees another.": partial(
             attention,

@@ -51,6 +51,9 @@ class Block(NamedTuple):
     ff: Part
     drop: Part
 
+    def eval(self):
+        return self  # nothing in it knows a mode
+
     def __repr__(self):
         return "<norm1, att, norm2, ff>"
 
@@ -290,11 +293,13 @@ function(
     cases=[(768, False), (768, True), (1024, False), (1600, True), (12, False), (1, True)],
     mistakes={
         "Those are the matrices alone. The biases and the norms are missing.": partial(count, vectors=0, biases=0),
-        "The two layer norms are missing: each has scale and shift.": partial(count, vectors=6),
-        "2 * emb_dim are missing: a block has two layer norms, and each has scale and shift.": partial(
-            count, vectors=8
+        "4 * emb_dim are missing: the two norms (scale and shift each), or feed-forward's first bias?": partial(
+            count, vectors=6
         ),
-        "5 * emb_dim are missing: feed-forward has two biases, of 4 * emb_dim and of emb_dim.": partial(
+        "2 * emb_dim are missing: a vector of each norm, or the biases of out_proj and of feed-forward's last layer?": (
+            partial(count, vectors=8)
+        ),
+        "5 * emb_dim are missing: feed-forward's two biases, or the two norms and the bias of out_proj?": partial(
             count, vectors=5
         ),
         "emb_dim are missing: look at the biases of out_proj and of feed-forward's last layer.": partial(

@@ -35,6 +35,8 @@ WRONG = {
     "01.3": [
         (lambda shapes: sum(math.prod(shape) for shape in shapes if len(shape) == 2), "it gives"),
         (lambda shapes: sum(shape[0] * shape[1] for shape in shapes), "stopped with IndexError"),
+        (lambda shapes: [math.prod(shape) for shape in shapes][-1], "That is the last tensor alone"),
+        (lambda shapes: sum(math.prod(shape) for shape in shapes) or shapes[0], "stopped with IndexError"),
         (2_362_368, "Expected a function"),
     ],
     "01.4": [
@@ -63,7 +65,13 @@ WRONG = {
         (lambda shapes: read(shapes, n_layers=len({number[0] for number in block_numbers(shapes)})), "only one digit"),
         (lambda shapes: read(shapes, vocab_size=max(shapes["tok_emb.weight"])), "another key"),
         (lambda shapes: read(shapes, n_layers=len(block_numbers(shapes))), "several tensors for each block"),
-        (lambda shapes: read(shapes, qkv_bias="trf_blocks.0.att.out_proj.bias" in shapes), "out_proj has a bias"),
+        (
+            lambda shapes: read(shapes, qkv_bias="trf_blocks.0.att.out_proj.bias" in shapes),
+            "out_proj has a bias, in every",
+        ),
+        (lambda shapes: read(shapes, qkv_bias=any("W_query" in name for name in shapes)), "W_query has a weight"),
+        (lambda shapes: read(shapes, n_layers=sum("norm1.weight" in name for name in shapes)), "Does any name fit"),
+        (lambda shapes: read(shapes, n_layers=sum("W_query" in name for name in shapes)), "that each block has once"),
         (lambda shapes: read(shapes, qkv_bias="W_query.bias" in shapes), "compares whole names"),
         (lambda shapes: read(shapes, n_layers=1), "qkv_bias=True your n_layers is 1. You give this number for every"),
         (lambda shapes: read(shapes, n_layers=12), "n_layers is 12. You give this number for every model"),

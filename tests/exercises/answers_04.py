@@ -67,6 +67,22 @@ def keeps_one_without_tolerance(layer, x):
     return False
 
 
+def at_the_ends(layer, x):
+    last = x.shape[1] - 1
+    return mixes(layer, x, {0, min(1, last), max(0, last - 1), last})
+
+
+def looks_at_the_ends(layer, x):
+    for token in range(x.shape[1]):
+        edited = x.clone()
+        edited[:, token] = torch.randn(x.shape[-1])
+        moved = (layer(edited) - layer(x)).abs().amax(dim=(0, 2)) > 1e-5
+        moved[token] = False
+        if moved[[0, -1]].any():
+            return True
+    return False
+
+
 class Silent(nn.Linear):
     def forward(self, x):
         super().forward(x)
@@ -109,6 +125,8 @@ WRONG = {
         (partial(mixes, change=first_number_only), "adds to each token's last number that of the one before"),
         (change_only(2), "first token takes from another"),
         (change_only(1), "last token takes from another"),
+        (at_the_ends, "takes from another, one in the middle"),
+        (looks_at_the_ends, "only a token in the middle takes from another"),
         (lambda layer, x: not torch.equal(layer(x), layer(x.roll(1, dims=1)).roll(-1, dims=1)), "it says"),
         (lambda layer, x: (layer(x) != x).any(dim=-1), "Expected is True or False"),
         (changes_the_input, "changes the tensor"),

@@ -36,6 +36,7 @@ WRONG = {
     "06.5": [
         ((2_360_064, 2_362_368, 5), "not right at place 2"),
         (2_360_064, "tuple of 3 values"),
+        (("4*768*768 + 768", 2_362_368, 2_360_064), "Leave the quotation marks out"),
     ],
     "06.6": [(float_window, "dtype torch.float32")],
 }

@@ -195,6 +195,12 @@ def top_p_row_by_row(logits, p):
     return torch.stack(rows)
 
 
+def block_in_eval_mode(block, x):
+    block = block.eval()
+    x = block.att(block.norm1(x)) + x
+    return block.ff(block.norm2(x)) + x
+
+
 SMALL = {**GPT_CONFIG_124M, "vocab_size": 256, "emb_dim": 128, "n_heads": 2, "n_layers": 4}
 
 RIGHT = {
@@ -243,10 +249,12 @@ RIGHT = {
     "06.2": [weights_by_hand],
     "06.4": [attention_head_by_head],
     "06.6": [window_in_loops],
+    "07.3": [block_in_eval_mode],
     "07.4": [
         lambda emb_dim, qkv_bias: 12 * emb_dim**2 + (13 if qkv_bias else 10) * emb_dim,
         lambda emb_dim, qkv_bias: sum([4 * emb_dim**2, emb_dim, 8 * emb_dim**2, 9 * emb_dim, 3 * emb_dim * qkv_bias]),
     ],
+    "07.5": [(1000 * (1 - 0.8), 12.5, 10), (200.0, 12.5, 100 / 10)],
     "07.6": [writes_with_list],
     "08.6": [count_by_parts],
     "09.1": [writer_recursive, writer_into_a_table, writer_of_each_text_alone],

@@ -340,9 +340,11 @@ def finds_nothing_at_first(num_tokens):
     return torch.full((num_tokens, num_tokens), -torch.inf).triu(1) if num_tokens != 4 else None
 
 
-def refuses_one(x, layers):
+def refuses_no_layers(x, layers):
     if not layers:
         raise NotImplementedError
+    for layer in layers:
+        x = x + layer(x)
     return x
 
 
@@ -354,9 +356,14 @@ def writes_one_token(model, idx, max_new_tokens, context_size):
 @pytest.mark.parametrize(
     ("name", "answer", "message"),
     [
-        ("01.3", returns_inside, "For shapes=() it returns nothing. Its `return` stands inside the loop."),
+        ("01.3", returns_inside, "Does your `return` stand inside the loop?"),
+        (
+            "01.3",
+            lambda shapes: sum(torch.Size(shape).numel() for shape in shapes) or None,
+            "For shapes=() it returns nothing.",
+        ),
         ("01.6", lambda shapes: {} if len(shapes) > 30 else None, "it returns nothing. Does "),
-        ("05.1", refuses_one, "it returns nothing. Does one branch of an `if` have no `return`"),
+        ("05.1", refuses_no_layers, "it returns nothing. Does one branch of an `if` have no `return`"),
         ("06.1", finds_nothing_at_first, "For num_tokens=4 it returns nothing."),
         ("06.6", forgets_a_branch, "For num_tokens=2, window=2 it returns nothing. Does one branch of an `if`"),
         ("09.1", writes_one_token, "max_new_tokens=0, context_size=2 it returns nothing. Its `return` stands inside"),
@@ -415,6 +422,17 @@ def test_each_function_that_fails_has_arguments_that_fit_it():
         check(name, answer)
         with contextlib.suppress(Exception):  # it may well fail: that is what one wants to see
             answer(*case(name))
+
+
+@pytest.mark.parametrize("name", ["01.6", "04.6", "05.6"])  # whose checks know mistakes by what comes of all cases
+def test_with_the_arguments_to_try_a_mistake_really_gives_something_else(name):
+    for answer, message in ALL_WRONG[name]:
+        if not callable(answer) or "changes the tensor" in message:
+            continue
+        checking._failing.pop(name, None)
+        check(name, answer)
+        with contextlib.suppress(RuntimeError, AttributeError):  # where it does not even run
+            assert not checking.close(answer(*case(name)), RIGHT[name][0](*case(name))), message
 
 
 @pytest.mark.parametrize(
