@@ -213,6 +213,23 @@ def test_repo2docker_accepts_the_binder_folder():
 class TestBootstrap:
     """The set-up on a bare machine; a real one is run by the continuous integration."""
 
+    @pytest.mark.parametrize(
+        ("command", "moved"),
+        [
+            ("-m venv {here}", False),
+            ('-m venv --prompt="How a GPT works" {here}', False),
+            ("-m venv --without-pip --prompt=gpt {here}", False),
+            ("-m venv {here}/elsewhere", True),
+            ('-m venv --prompt="How a GPT works" {here}/elsewhere', True),
+            ("-m venv .venv", False),
+        ],
+    )
+    def test_only_an_environment_that_was_made_elsewhere_was_moved(self, command, moved, tmp_path, monkeypatch):
+        monkeypatch.setattr(bootstrap, "ENVIRONMENT", tmp_path)
+        made = f"home = /usr/bin\ncommand = /usr/bin/python3 {command.format(here=tmp_path)}\n"
+        (tmp_path / "pyvenv.cfg").write_text(made, encoding="utf-8")
+        assert bootstrap.was_moved() is moved
+
     @pytest.fixture
     def copy(self, tmp_path):
         shutil.copytree(ROOT / "gptcore", tmp_path / "gptcore", ignore=shutil.ignore_patterns("__pycache__"))

@@ -118,6 +118,29 @@ def test_a_text_is_cut_where_a_sentence_or_an_item_ends():
     assert cut("You can\n- write,\n- read,\n- reckon.", 3.5) == "You can\n- write,\n- read,"
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda cell: cell.update(outputs=[]) if "outputs" in cell else None, "it has no stored outputs"),
+        (lambda cell: cell.metadata.pop("tags", None), "it has no prediction"),
+    ],
+)
+def test_a_notebook_of_which_no_deck_can_be_made_is_named_and_the_others_have_theirs(
+    change, problem, tmp_path, capsys, monkeypatch
+):
+    for name in ("02_layer_norm", "03_activations"):
+        notebook = nbformat.read(make_slides.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells if name == "02_layer_norm" else ():
+            change(cell)
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    monkeypatch.setattr(make_slides, "NOTEBOOKS", tmp_path)
+    make_slides.main(["--to", str(tmp_path / "decks")])
+    assert [path.name for path in (tmp_path / "decks").iterdir()] == ["03_activations.html"]
+    assert f"No deck of 02_layer_norm: {problem}" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=f"No deck of 02_layer_norm: {problem}"):
+        make_slides.main(["02_layer_norm", "--to", str(tmp_path)])
+
+
 def test_it_writes_the_decks_that_are_asked_for(tmp_path, capsys):
     make_slides.main(["14_your_own_gpt", "--to", str(tmp_path / "new")])
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["14_your_own_gpt.html"]

@@ -275,3 +275,10 @@ class TestDrawings:
         drawings.side_streets(ax, ["attention", "feed-forward"], title="the stream")
         said = [text.get_text() for text in ax.texts]
         assert [said.count(word) for word in ("attention", "feed-forward", "reads", "adds", "+")] == [1, 1, 2, 2, 2]
+
+
+def test_a_dollar_in_a_name_is_a_dollar(shown):
+    with figure("Two words with dollars.", columns=2) as (left, right):
+        plots.bars(left, ["$$", "$a$"], {"": [1, 2]}, title="bars", xlabel="word", ylabel="count")
+        plots.heatmap(right, [[1.0, 2.0]], row_names=["$\\x$"], title="map", xlabel="x", ylabel="word")
+    assert [label.get_text() for label in left.get_xticklabels()] == ["$$", "$a$"]

@@ -11,8 +11,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from types import SimpleNamespace
 
 import ipywidgets
+import matplotlib.style
 import psutil
 import pytest
 import torch
@@ -26,6 +28,7 @@ from gptcore.viz.widgets import functions, generation, live
 from gptcore.viz.widgets.attention import every_head
 from gptcore.viz.widgets.live import LiveFigure
 from gptcore.viz.widgets.tokens import visible
+from gptcore.viz.widgets.training import TrainingView
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -555,8 +558,6 @@ def test_a_perplexity_is_shown_with_four_digits(perplexity, shown):
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_training_view_looks_first_last_and_between(hidden, capsys, monkeypatch):
-    from gptcore.viz.widgets.training import TrainingView
-
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     if hidden:
         monkeypatch.setenv("TQDM_DISABLE", "1")
@@ -666,6 +667,74 @@ class TestAtItsStart:
         widgets.attention_explorer("pay $$ now")
         assert not latest()._problem.value
 
+    def test_a_text_of_one_token_has_no_perplexity(self):
+        widgets.ablation_explorer(gptcore.GPTModel.from_pretrained("stories"), "a", gptcore.get_story_tokenizer())
+        assert "A text of one token has no perplexity" in latest().words and "nan" not in latest().words
+
+    def test_a_style_that_the_reader_has_set_changes_no_picture(self):
+        def picture():
+            widgets.attention_explorer()
+            return latest()._repr_mimebundle_()["text/html"]
+
+        ours = picture()
+        with matplotlib.style.context(["dark_background", {"image.origin": "lower", "axes.titlelocation": "left"}]):
+            theirs = picture()
+            latest().controls["mask"].value = False
+            latest().controls["mask"].value = True
+            moved = latest()._repr_mimebundle_()["text/html"]
+        assert theirs == ours == moved
+
+    @pytest.mark.parametrize(
+        "name",
+        ["generation", "sampling", "ablation", "lens", "patch", "cut"],
+    )
+    def test_a_broken_model_is_said_to_be_broken(self, name):
+        model = gptcore.GPTModel.from_pretrained("stories")
+        model.final_norm.scale.data[:] = torch.nan
+        with_text = {} if name == "cut" else {"tokenizer": gptcore.get_story_tokenizer()}
+        getattr(widgets, f"{name}_explorer")(model, **with_text)
+        assert "the logits contain NaN" in latest()._problem.value
+
+    @pytest.mark.parametrize("name", ["generation", "ablation", "lens", "patch", "cut", "attention"])
+    def test_a_model_in_train_mode_is_shown_without_dropout_and_stays_in_its_mode(self, name):
+        stories = gptcore.GPTModel.from_pretrained("stories")
+        in_training = gptcore.GPTModel({**stories.cfg, "drop_rate": 0.5}).train()
+        in_training.load_state_dict(stories.state_dict())
+
+        def words(model):
+            if name == "attention":
+                widgets.attention_explorer("a b", trained=model)
+                latest().controls["block"].value = 1
+            else:
+                more = {} if name == "cut" else {"tokenizer": gptcore.get_story_tokenizer()}
+                getattr(widgets, f"{name}_explorer")(model, "One day Anna met", **more)
+            return latest().words
+
+        assert words(in_training) == words(stories)
+        assert all(part.training for part in in_training.modules())
+
+    def test_a_wide_layer_has_room_for_its_bars(self):
+        widgets.feed_forward_explorer(1600)
+        latest().controls["expansion"].value = 8
+        _, right = axes_of("fitting a curve")
+        assert max(bar.get_height() for bar in right.patches) < 0.9 * right.get_ylim()[1]
+
+    def test_zeros_are_drawn_as_the_middle_and_what_is_typed_then_too(self):
+        widgets.norm_axis_explorer(rows=("0,0,0,0", "1,1,1,1.0001"))
+        assert "-0.0" not in latest().words
+        latest().controls["token_0"].value = "1,-2,3,4"
+        (image,) = axes_of("the batch")[0].images
+        assert image.norm.vmin == -image.norm.vmax == -4
+
+    def test_a_front_end_without_cell_ids_tells_cells_by_their_source(self, monkeypatch):
+        cell = {"content": {"code": "one"}, "header": {"msg_id": 1}}
+        monkeypatch.setattr(live, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: cell))
+        widgets.token_explorer("first")
+        first = latest()
+        cell = {"content": {"code": "another"}, "header": {"msg_id": 2}}
+        widgets.token_explorer("second")
+        assert first.comm is not None
+
     def test_a_model_may_be_in_bf16(self):
         model = gptcore.GPTModel.from_pretrained("stories").bfloat16()
         widgets.attention_explorer("a b", trained=model)
@@ -693,6 +762,26 @@ class TestAtItsStart:
         first, second = run_the_cell(), run_the_cell()
         assert len(first) == len(second) == 2
         assert all(each.comm is None for each in first) and all(each.comm is not None for each in second)
+
+
+def test_a_training_view_has_room_for_the_loss_of_a_large_vocabulary(monkeypatch, capsys):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    view = TrainingView(5, lambda: ({"unseen": 10.8}, "x"), num_looks=1)
+    view([10.9])
+    assert view._figure.axes.get_ylim()[1] > 10.9
+
+
+@pytest.mark.usefixtures("explore", "capsys")
+def test_another_prompt_ends_playing_and_has_nothing_behind_it_yet():
+    model = gptcore.GPTModel.from_pretrained("stories")
+    widgets.generation_explorer(model, "One day Anna", gptcore.get_story_tokenizer())
+    explorer = latest()
+    explorer.controls["written"].value = 3
+    explorer.controls["prompt"].value = ""
+    assert "text is empty" in explorer._problem.value and explorer.controls["written"].value == 0
+    explorer.controls["written"].value = 2
+    explorer.controls["prompt"].value = "One day Tom"
+    assert " 0 tokens written" in explorer.words and explorer._problem.value == ""
 
 
 @pytest.mark.usefixtures("explore", "capsys")

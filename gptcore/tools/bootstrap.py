@@ -182,8 +182,10 @@ def was_moved():
     settings = ENVIRONMENT / "pyvenv.cfg"
     text = settings.read_text(encoding="utf-8") if settings.exists() else ""
     # Python's venv writes this line; one that another program made is left alone.
-    made_in = re.search(r"^command = .* -m venv (?:--\S+ )*(.+)$", text, re.MULTILINE)
-    return made_in is not None and not (Path(made_in[1]).exists() and Path(made_in[1]).samefile(ENVIRONMENT))
+    made_in = re.search(r'^command = .* -m venv (?:--[\w-]+(?:="[^"]*"|=\S+)? )*(.+)$', text, re.MULTILINE)
+    if made_in is None or not Path(made_in[1]).is_absolute():  # in doubt nothing is made anew
+        return False
+    return not (Path(made_in[1]).exists() and Path(made_in[1]).samefile(ENVIRONMENT))
 
 
 def wants_cpu_build():

@@ -75,6 +75,8 @@ HAVE_THEIR_SOURCE = {f"gptcore/{module}.py" for module in MODULES} | {
 def make_site(folder):
     """Write the site into the folder, unless it is there already, made from the same; returns Sphinx's exit code."""
     stamp = folder / STAMP
+    if folder.exists() and not folder.is_dir():
+        sys.exit(f"{folder} is a file: name a folder for the site")
     if folder.exists() and any(folder.iterdir()) and not stamp.exists():
         sys.exit(f"{folder} holds something else than a site: name an empty folder, or one that does not exist")
     with tempfile.TemporaryDirectory() as temporary:
@@ -99,9 +101,15 @@ def put_in_place(made, folder):
         with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
             new = Path(aside, "new")
             shutil.move(made, new)  # from another disk it is copied, which takes time and room: the old one stands
+            old = Path(aside, "old")
             if folder.exists():
-                folder.rename(Path(aside, "old"))
-            new.rename(folder)
+                folder.rename(old)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
     except OSError as problem:
         sys.exit(
             f"{folder} cannot be replaced: {problem}. Close what has it open and try again, or name another folder"

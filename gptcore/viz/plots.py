@@ -75,7 +75,7 @@ def bars(ax, names, series, *, title, xlabel, ylabel, values="", log_y=False):
         ax.set_yscale("log")
     if len(series) > 1:
         ax.legend()
-    ax.set_xticks(positions, names)
+    _name_ticks(ax.xaxis, len(names), names)
     ax.grid(axis="x", visible=False)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
@@ -133,14 +133,14 @@ def heatmap(
     colours that meet at 0, for numbers of both signs.
     """
     matrix = _array(matrix)
-    largest = np.nanmax(np.abs(matrix))
+    largest = max(np.nanmax(np.abs(matrix)), 1e-9)  # all zeros have two colours' middle, too
     limits = {"cmap": "PuOr", "vmin": -largest, "vmax": largest} if centred else {"cmap": "viridis"}
     image = ax.imshow(matrix, aspect="auto", **limits)
     n_rows, n_columns = matrix.shape
     if row_names is not None or values:
-        ax.set_yticks(range(n_rows), row_names)
+        _name_ticks(ax.yaxis, n_rows, row_names)
     if column_names is not None or values:
-        ax.set_xticks(range(n_columns), column_names)
+        _name_ticks(ax.xaxis, n_columns, column_names)
     if values:
         for row, column in np.ndindex(*matrix.shape):
             ax.text(
@@ -156,6 +156,14 @@ def heatmap(
         ax.figure.colorbar(image, ax=ax, label=colour_label)
     ax.grid(visible=False)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+
+def _name_ticks(axis, count, names):
+    """Put a tick at each of so many places, with its name: perhaps a reader's word, in which a "$" is a dollar."""
+    if names is None:
+        axis.set_ticks(range(count))
+    else:
+        axis.set_ticks(range(count), names, parse_math=False)
 
 
 def readable_on(image, number):

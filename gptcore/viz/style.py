@@ -119,10 +119,10 @@ def alternative_text(alt):
 
 @contextmanager
 def our_look():
-    """Draw inside with the one look, while nobody else draws."""
-    import matplotlib as mpl
+    """Draw inside with the one look, whatever style the reader has set, while nobody else draws."""
+    from matplotlib import style
 
-    with one_at_a_time, mpl.rc_context(LOOK):
+    with one_at_a_time, style.context(LOOK, after_reset=True):
         yield
 
 

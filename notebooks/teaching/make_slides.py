@@ -79,10 +79,27 @@ def main(arguments=None):
         sys.exit(f"There is no notebook {unknown[0]!r}: take one of {', '.join(there)}")
     options.to.mkdir(parents=True, exist_ok=True)
     for name in options.names or there:
+        notebook = nbformat.read(there[name], as_version=4)
+        if problem := why_no_deck(pieces_of(notebook)):
+            problem = f"No deck of {name}: {problem}"
+            if options.names:
+                sys.exit(problem)
+            print(problem)
+            continue
         slides = slides_of(there[name])
         path = options.to / f"{name}.html"
         path.write_text(page(name, slides), encoding="utf-8")
         print(f"{path}  {len(slides)} slides, {path.stat().st_size / 1e3:.0f} kB")
+
+
+def why_no_deck(pieces):
+    """Say what a notebook lacks that a deck is made of, or nothing."""
+    answers = [piece for piece in pieces if "predict" in piece.tags]
+    if not answers or not any("gpt_map(" in piece.text for piece in pieces):
+        return "it has no prediction with an answer (a cell tagged `predict`), or no map (`gpt_map(...)`)"
+    if not all(piece.cell.outputs for piece in answers):
+        return "it has no stored outputs. Run all its cells and save it"
+    return ""
 
 
 # What a notebook consists of

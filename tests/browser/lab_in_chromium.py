@@ -200,7 +200,7 @@ class ExplorerOnPage:
 
     def choose(self, name):
         """Press the button of a choice."""
-        self.explorer.locator(".widget-toggle-buttons").get_by_role("button", name=name, exact=True).focus()
+        self.explorer.locator(".widget-toggle-buttons").get_by_text(name, exact=True).focus()
         self.page.keyboard.press("Space")
 
     def tick(self, label):

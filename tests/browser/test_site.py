@@ -119,6 +119,27 @@ def test_an_old_site_that_is_in_use_stays_whole_and_the_reason_is_said(new_and_o
     assert [(path.name, path.read_text()) for path in old.iterdir()] == [("index.html", "old")]
 
 
+def test_an_old_site_comes_back_when_the_new_one_cannot_take_its_place(new_and_old, monkeypatch):
+    new, old = new_and_old
+    rename = Path.rename
+
+    def only_aside(path, target):
+        if path.name == "new":
+            raise PermissionError("somebody reads it")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", only_aside)
+    with pytest.raises(SystemExit, match="somebody reads it"):
+        put_in_place(new, old)
+    assert [(path.name, path.read_text()) for path in old.iterdir()] == [("index.html", "old")]
+
+
+def test_a_file_is_no_place_for_a_site(tmp_path):
+    (tmp_path / "page").write_text("mine")
+    with pytest.raises(SystemExit, match="page is a file: name a folder"):
+        make_site(tmp_path / "page")
+
+
 def test_an_old_site_stays_whole_where_there_is_no_room_for_the_new_one(new_and_old, monkeypatch):
     new, old = new_and_old
 

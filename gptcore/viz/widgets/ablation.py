@@ -5,8 +5,9 @@ import html
 import torch
 
 from gptcore import next_token_loss, replaced, text_to_token_ids
+from gptcore.checks import check_not_nan
 from gptcore.viz.widgets.generation import likeliest
-from gptcore.viz.widgets.live import Explorer, choice, short, side_by_side, slider, text_box
+from gptcore.viz.widgets.live import Explorer, asking, choice, short, side_by_side, slider, text_box
 from gptcore.viz.widgets.tokens import check_length, visible
 
 _BEST = 6
@@ -15,28 +16,34 @@ _BEST = 6
 def ablation_explorer(model, text="The fox had a red ball", tokenizer=None):
     """Type a text, switch one part of one block off, and compare the next tokens and the perplexity of the text."""
 
-    @torch.no_grad()
     def look(ids):
         logits = model(ids)[0]  # (num_tokens, vocab_size)
+        check_not_nan(logits)
         perplexity = next_token_loss(logits[:-1], ids[0, 1:]).exp().item() if len(logits) > 1 else float("nan")
         return logits[-1].softmax(dim=-1).topk(_BEST), perplexity
 
+    @asking(model)
     def view(text, part, block, head):
         check_length(text)
         ids = text_to_token_ids(text, tokenizer)
+
+        def perplexity(*measured):
+            if ids.shape[1] == 1:
+                return "A text of one token has no perplexity: nothing in it was predicted"
+            return f"Perplexity of the text: {', without it '.join(map(short, measured))}"
+
         whole, usual = look(ids)
         first = visible(whole.indices[0].item(), tokenizer)
         table = likeliest(whole, tokenizer, "the whole model")
         if part == "nothing":
-            words = f"Switched off: nothing. Likeliest next token: {first}. Perplexity of the text: {short(usual)}."
+            words = f"Switched off: nothing. Likeliest next token: {first}. {perplexity(usual)}."
             return f"{table}<p>{html.escape(words)}</p>", words
         with switched_off(model, part, block, head):
             without, unusual = look(ids)
         name = f"head {head} of block {block}" if part == "head" else f"the {part} of block {block}"
         second = visible(without.indices[0].item(), tokenizer)
         words = (
-            f"Switched off: {name}. Likeliest next token: {first}, without it {second}. "
-            f"Perplexity of the text: {short(usual)}, without it {short(unusual)}."
+            f"Switched off: {name}. Likeliest next token: {first}, without it {second}. {perplexity(usual, unusual)}."
         )
         tables = side_by_side(table, likeliest(without, tokenizer, f"without {name}"))
         return f"{tables}<p>{html.escape(words)}</p>", words

@@ -4,8 +4,10 @@ import numpy as np
 import torch
 
 from gptcore import MultiHeadAttention, attention_weights, get_story_tokenizer, run_with_trace, text_to_token_ids
+from gptcore.modes import in_mode
 from gptcore.trace import strongest_look
 from gptcore.viz import plots
+from gptcore.viz.style import our_look
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, drawable, own_random_numbers, switch, text_box
 from gptcore.viz.widgets.tokens import visible
 
@@ -18,6 +20,7 @@ _ROOM_BELOW_HEADS = 78
 _UNTRAINED = "an untrained layer"
 
 
+@our_look()
 def attention_explorer(text="the cat sat and it purred", trained=None):
     """Type a sentence and see the attention weights of each head, with and without mask and scaling.
 
@@ -73,7 +76,8 @@ def attention_explorer(text="the cat sat and it purred", trained=None):
 @torch.no_grad()
 def _read_by(model, block, ids):
     """The attention layer of that block, and what it is given when the model reads the tokens."""
-    _, trace = run_with_trace(model, ids)
+    with in_mode(model, training=False):
+        _, trace = run_with_trace(model, ids)
     return model.trf_blocks[block].att, trace[f"trf_blocks.{block}.norm1"]
 
 

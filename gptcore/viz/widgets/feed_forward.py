@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from gptcore.viz import plots
+from gptcore.viz.style import our_look
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, move_bars, slider
 
 _UNITS = 3  # hidden units for each step of the expansion factor, in the small network that is fitted
@@ -15,6 +16,7 @@ CURVES = {
 }
 
 
+@our_look()
 def feed_forward_explorer(emb_dim=768):
     """Choose the expansion factor: its price in GPT-2's size, and how well a small network then follows a curve."""
     x = torch.linspace(-3, 3, 121, dtype=torch.float64)
@@ -29,7 +31,7 @@ def feed_forward_explorer(emb_dim=768):
     price = ["parameters", "FLOP\nper token"]
     plots.bars(right, price, {"": [1.0, 1.0]}, values=".2f", title=f"price at emb_dim {emb_dim}", xlabel="kind",
                ylabel="millions")  # fmt: skip
-    right.set_ylim(0, 22)
+    right.set_ylim(0, 1.16 * 32 * emb_dim**2 / 1e6)  # room for the numbers on the bars of the largest factor
     first = torch.randn(8 * _UNITS, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(123))
 
     def view(expansion, curve):

@@ -7,11 +7,13 @@ from torch.nn import functional as F
 
 from gptcore.activations import ACTIVATIONS, with_slope
 from gptcore.viz import plots
+from gptcore.viz.style import our_look
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, slider
 
 GELU_COEFFICIENT = 0.044715  # Hendrycks and Gimpel 2016, section 2
 
 
+@our_look()
 def activation_explorer():
     """Walk along an activation function and read off its value and its slope."""
     grid = torch.linspace(-4, 4, 161)
@@ -53,6 +55,7 @@ def activation_explorer():
     Explorer("activation_explorer", view, controls).show()
 
 
+@our_look()
 def gelu_error_explorer():
     """Change the number 0.044715 in GELU's tanh form and see how far it is from the exact function."""
     grid = torch.linspace(-4, 4, 321, dtype=torch.float64)

@@ -8,12 +8,14 @@ import torch
 from torch.nn import functional as F
 
 from gptcore import generate, text_to_token_ids, token_ids_to_text
+from gptcore.checks import check_not_nan
 from gptcore.generation import drawing_probabilities
 from gptcore.viz import plots
-from gptcore.viz.style import one_at_a_time
+from gptcore.viz.style import one_at_a_time, our_look
 from gptcore.viz.widgets.live import (
     Explorer,
     LiveFigure,
+    asking,
     button,
     choice,
     own_random_numbers,
@@ -30,6 +32,7 @@ _DRAWN_TOKENS = 16
 _ALL = "all"
 
 
+@our_look()
 def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
     """Step through greedy generation: the ten likeliest next tokens, how undecided the model was, and the text.
 
@@ -47,14 +50,18 @@ def generation_explorer(model, prompt="Hello, I am", tokenizer=None):
 
     def tell(prompt, step):
         if told["prompt"] != prompt:
-            check_length(prompt, "prompt")
             told.update(prompt=prompt, steps=[_think(model, text_to_token_ids(prompt, tokenizer))])
         while len(told["steps"]) <= step:
             ids, best, _ = told["steps"][-1]
             told["steps"].append(_think(model, torch.cat([ids, best.indices[:1][None]], dim=1)))
         return told["steps"]
 
+    @asking(model)
     def view(prompt, written):
+        if written and prompt != told["prompt"]:  # the new prompt has nothing behind it yet
+            reset()
+            written = 0
+        check_length(prompt, "prompt")
         steps = tell(prompt, written)
         ids, best, _ = steps[written]
         curve.set_data(range(written + 1), [entropy for *_, entropy in steps[: written + 1]])
@@ -125,12 +132,12 @@ def sampling_explorer(model, prompt="One day", tokenizer=None):
     """Turn temperature and top-k, and see what they do to the next token's probabilities and to a drawn text."""
     draws = {"number": 0}
 
+    @asking(model)
     def view(prompt, temperature, top_k):
         check_length(prompt, "prompt")
         top_k = None if top_k == _ALL else top_k
         idx = text_to_token_ids(prompt, tokenizer)
-        with torch.no_grad():
-            logits = model(idx[:, -model.cfg["context_length"] :])[:, -1]  # (1, vocab_size)
+        logits = model(idx[:, -model.cfg["context_length"] :])[:, -1]  # (1, vocab_size)
         if temperature:
             shares = drawing_probabilities(logits, temperature, top_k)[0]
         else:
@@ -162,9 +169,9 @@ def sampling_explorer(model, prompt="One day", tokenizer=None):
     explorer.show()
 
 
-@torch.no_grad()
 def _think(model, ids):
     """The ids, the model's ten likeliest next tokens, and the entropy of all its probabilities."""
     logits = model(ids[:, -model.cfg["context_length"] :])[0, -1]  # (vocab_size,)
+    check_not_nan(logits)
     probabilities = logits.softmax(dim=-1)
     return ids, probabilities.topk(_BEST), torch.special.entr(probabilities).sum().item()

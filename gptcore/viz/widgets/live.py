@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from PIL import Image
 
+from gptcore.modes import in_mode
 from gptcore.viz import plots
 from gptcore.viz.style import (
     PICTURE_COLOURS,
@@ -29,6 +30,11 @@ from gptcore.viz.style import (
     our_look,
 )
 
+# The button that is pressed has a tick, which is part of its name: a colour alone nobody hears, and not everybody sees.
+_TICKS = """<style>
+.gptcore-explorer .widget-toggle-button::before { content: "✓ "; visibility: hidden; }
+.gptcore-explorer .widget-toggle-button.mod-active::before { visibility: visible; }
+</style>"""
 HOW_TO_MOVE_IT = "This is how it looks at the start. Run the cell in JupyterLab, and its controls appear and move it."
 
 _shown = {}  # explorers by name, cell and run: running a cell again replaces its explorers
@@ -53,13 +59,14 @@ class Explorer(ipywidgets.VBox):
             [*controls.values(), *buttons],
             layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="2px 18px", align_items="center"),
         )
-        super().__init__([row, self._problem, self._picture])
+        ticks = ipywidgets.HTML(_TICKS, layout={"display": "none"})
+        super().__init__([row, self._problem, self._picture, ticks])
         self.add_class("gptcore-explorer")
         self.redraw()
 
     def redraw(self):
         """Show the view for what the controls say now."""
-        with one_at_a_time:  # so that what is shown last is what was moved last
+        with our_look():  # and one at a time, so that what is shown last is what was moved last
             values = {name: control.value for name, control in self.controls.items()}
             try:
                 self._picture.value, self.words = self._view(**values)
@@ -180,6 +187,19 @@ def drawable(text, longest=12):
     return drawn if len(drawn) <= longest else f"{drawn[: longest - 1]}…"
 
 
+def asking(model):
+    """A decorator for a view that asks a model: as it is in use, without dropout and without gradients."""
+
+    def decorate(view):
+        def asked(**values):
+            with torch.no_grad(), in_mode(model, training=False):
+                return view(**values)
+
+        return asked
+
+    return decorate
+
+
 @contextmanager
 def own_random_numbers():
     """Draw from seed 123 inside, and leave the notebook's own random numbers as they were."""
@@ -298,6 +318,8 @@ def _with_parts(widget):
 
 
 def _cell_and_run():
+    """What tells the cell that runs from others, its source where a front end gives no id, and this run from others."""
     shell = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id")
+    cell = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code")
+    return cell, parent.get("header", {}).get("msg_id")

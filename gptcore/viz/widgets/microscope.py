@@ -14,9 +14,10 @@ from gptcore import (
     text_to_token_ids,
     token_ids_to_text,
 )
+from gptcore.checks import check_not_nan
 from gptcore.viz.widgets.ablation import switched_off
 from gptcore.viz.widgets.generation import percent
-from gptcore.viz.widgets.live import Explorer, choice, slider, text_box
+from gptcore.viz.widgets.live import Explorer, asking, choice, slider, text_box
 from gptcore.viz.widgets.tokens import check_length, visible
 
 MOST_TOKENS = 40  # rows that a reader still overlooks
@@ -40,7 +41,9 @@ def lens_explorer(model, text=STORY, tokenizer=None):
         depths = stream_names(model)
         cells, answers = [], []
         for name in depths:
-            chances = model.out_head(model.final_norm(trace[name]))[0].softmax(dim=-1).max(dim=-1)
+            logits = model.out_head(model.final_norm(trace[name]))[0]  # (num_tokens, vocab_size)
+            check_not_nan(logits)
+            chances = logits.softmax(dim=-1).max(dim=-1)
             said = [visible(token_id, tokenizer) for token_id in chances.indices.tolist()]
             cells.append(list(zip(said, chances.values.tolist(), strict=True)))
             answers.append(f"{said[-1]} {percent(chances.values[-1].item())}")
@@ -48,7 +51,7 @@ def lens_explorer(model, text=STORY, tokenizer=None):
         table = _table_by_depth(model, ids, tokenizer, cells, "the likeliest next token, read at each depth")
         return f"{table}<p>{html.escape(words)}</p>", words
 
-    Explorer("lens_explorer", torch.no_grad()(view), {"text": text_box("text", text)}).show()
+    Explorer("lens_explorer", asking(model)(view), {"text": text_box("text", text)}).show()
 
 
 def patch_explorer(model, text=STORY, other=OTHER_STORY, tokenizer=None):
@@ -63,7 +66,9 @@ def patch_explorer(model, text=STORY, other=OTHER_STORY, tokenizer=None):
             raise ValueError(
                 f"the texts have {ids.shape[1]} and {other_ids.shape[1]} tokens; they need the same number"
             )
-        answers = [model(each)[0, -1].argmax().item() for each in (ids, other_ids)]
+        both = model(torch.cat([ids, other_ids]))[:, -1]  # (2, vocab_size)
+        check_not_nan(both)
+        answers = both.argmax(dim=-1).tolist()
         chances = patch_everywhere(model, ids, other_ids)[:, :, answers[1]]  # (n_layers + 1, num_tokens)
         cells = [[(f"{100 * chance:.0f}%", chance) for chance in depth.tolist()] for depth in chances]
         first, second = (visible(answer, tokenizer) for answer in answers)
@@ -78,7 +83,7 @@ def patch_explorer(model, text=STORY, other=OTHER_STORY, tokenizer=None):
         return f"{table}<p>{html.escape(words)}</p>", words
 
     controls = {"text": text_box("text", text), "other": text_box("other", other)}
-    Explorer("patch_explorer", torch.no_grad()(view), controls).show()
+    Explorer("patch_explorer", asking(model)(view), controls).show()
 
 
 def cut_explorer(model, text=STORY):
@@ -90,7 +95,9 @@ def cut_explorer(model, text=STORY):
     def row(name, ids, answer):
         if name not in losses:
             losses[name] = losses_by_kind(model, _EXAM_STORIES)
-        chance = model(ids)[0, -1].softmax(dim=-1)[answer].item()
+        logits = model(ids)[0, -1]
+        check_not_nan(logits)
+        chance = logits.softmax(dim=-1)[answer].item()
         written = generate(model, ids, _NEW_TOKENS, use_cache=False)[:, ids.shape[1] :]
         return name, token_ids_to_text(written, tokenizer), chance, losses[name]
 
@@ -129,7 +136,7 @@ def cut_explorer(model, text=STORY):
         "block": slider("block", 0, model.cfg["n_layers"] - 1, 1, model.cfg["n_layers"] - 1),
         "head": slider("head", 0, model.cfg["n_heads"] - 1, 1, 0),
     }
-    Explorer("cut_explorer", torch.no_grad()(view), controls).show()
+    Explorer("cut_explorer", asking(model)(view), controls).show()
 
 
 def _ids_of(text, tokenizer):

@@ -4,11 +4,13 @@ import torch
 
 from gptcore import LayerNorm
 from gptcore.viz import plots
+from gptcore.viz.style import our_look
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, move_bars, move_heatmap, slider, text_box
 
 _LIMIT = 10  # of the values that can be set
 
 
+@our_look()
 def layer_norm_explorer(values=(3.0, -1.0, 0.5, 2.0)):
     """Move a token's activations, and scale, shift and eps: see what layer norm makes of them."""
     names = [f"x{i}" for i in range(len(values))]
@@ -41,6 +43,7 @@ def layer_norm_explorer(values=(3.0, -1.0, 0.5, 2.0)):
     Explorer("layer_norm_explorer", view, controls).show()
 
 
+@our_look()
 def norm_axis_explorer(rows=("1, 2, 3, 4", "10, 20, 30, 40", "5, 5, 6, 5")):
     """Edit a batch and switch between layer norm (along a row) and batch norm (along a column)."""
     start = torch.stack([_numbers(row) for row in rows])
@@ -65,10 +68,10 @@ def norm_axis_explorer(rows=("1, 2, 3, 4", "10, 20, 30, 40", "5, 5, 6, 5")):
         normalised = (batch - batch.mean(dim, keepdim=True)) / (variance + 1e-5).sqrt()
         move_heatmap(before, batch, ".4g")
         frame.set(width=4 if dim == -1 else 1, height=1 if dim == -1 else len(batch))
-        move_heatmap(after, normalised, ".1f")
+        move_heatmap(after, normalised, "z.1f")
         means = ", ".join(f"{abs(mean):.1f}" for mean in normalised.mean(dim).tolist())
         what = "token" if dim == -1 else "feature"
-        first = ", ".join(f"{number:.1f}" for number in normalised[0].tolist())
+        first = ", ".join(f"{number:z.1f}" for number in normalised[0].tolist())
         return figure.reading(f"{along.capitalize()}: every {what} has mean 0 ({means}). Token 0 is now {first}.")
 
     controls = {"along": choice("normalise by", ["layer norm", "batch norm"])}

@@ -4,7 +4,7 @@ import torch
 
 from gptcore import GPT_CONFIG_124M, GPT_CONFIGS, count_parameters, memory_bytes, parameter_table, validate_config
 from gptcore.viz import plots
-from gptcore.viz.style import COLOURS
+from gptcore.viz.style import COLOURS, our_look
 from gptcore.viz.widgets.live import (
     Explorer,
     LiveFigure,
@@ -21,6 +21,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GPT3 = {**GPT_CONFIG_124M, "emb_dim": 12288, "n_heads": 96, "n_layers": 96, "context_length": 2048}
 
 
+@our_look()
 def config_explorer():
     """Choose the numbers of a configuration: the shapes of its tensors, its parameters and its memory follow."""
 
@@ -59,6 +60,7 @@ def config_explorer():
     Explorer("config_explorer", view, controls).show()
 
 
+@our_look()
 def size_explorer():
     """Drag a model's numbers: its parameters by part, and the memory to run and to train it."""
     figures = parts, memory, place = (

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from gptcore import GPT_CONFIG_124M, FeedForward, LayerNorm, MultiHeadAttention
 from gptcore.viz import plots
+from gptcore.viz.style import our_look
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, own_random_numbers, slider, switch
 
 _DEEPEST, _WIDTH = 24, 16
@@ -19,6 +20,7 @@ _ACTIVATIONS = {
 }
 
 
+@our_look()
 def gradient_explorer():
     """Choose depth, activation, initial weights and shortcuts: see how much of the gradient reaches each layer."""
     with own_random_numbers():
@@ -60,6 +62,7 @@ def gradient_explorer():
     Explorer("gradient_explorer", view, controls).show()
 
 
+@our_look()
 def residual_stream_explorer():
     """Switch off parts of twelve blocks: see how long the vectors in the stream become, block by block."""
     cfg = {**GPT_CONFIG_124M, "emb_dim": _EMB_DIM, "n_heads": 4, "context_length": _NUM_TOKENS}

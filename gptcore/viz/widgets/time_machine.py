@@ -6,7 +6,7 @@ import torch
 
 from gptcore import get_story_tokenizer, story_film
 from gptcore.viz import plots
-from gptcore.viz.style import COLOURS, MARKERS
+from gptcore.viz.style import COLOURS, MARKERS, our_look
 from gptcore.viz.widgets.attention import HeadByHead
 from gptcore.viz.widgets.generation import likeliest
 from gptcore.viz.widgets.live import Explorer, LiveFigure, choice, pick, side_by_side
@@ -15,6 +15,7 @@ from gptcore.viz.widgets.tokens import visible
 _FIRST_STEP = 2  # where step 0 stands on an axis that doubles
 
 
+@our_look()
 def time_machine_explorer():
     """Go through the training of the story model: what it writes, what it expects next, where its heads look."""
     film, tokenizer = story_film(), get_story_tokenizer()
