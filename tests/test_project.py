@@ -35,7 +35,7 @@ def test_what_runs_the_notebooks_leaves_pytorch_to_their_kernels():
     """It would take 150 MB of a small machine, and be there before conftest.py says how many threads it may use."""
     finished = run(
         *(sys.executable, "-c", "import conftest, make_outputs, sys; print('torch' in sys.modules)"),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "gptcore" / "tools")])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("", "tests", "gptcore/tools"))},
     )
     assert finished.stdout == "False\n", finished.stdout + finished.stderr
 

@@ -351,7 +351,9 @@ def call(function, *arguments, **keywords):
     """
     if not callable(function):
         raise Wrong(f"Expected a function, got {show(function)}. Give its name alone, without calling it.")
-    before = _trial.case = _as_given(arguments)
+    before = _as_given(arguments)
+    if not isinstance(function, torch.nn.Module):  # a layer's or model's own arguments are not those of what made it
+        _trial.case = before
     try:
         with _trial.watched():
             result = run(function, arguments, keywords)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gptcore.accounting import count_parameters, parameter_table
-from gptcore.config import GPT_CONFIG_124M, validate_config
+from gptcore.config import GPT_CONFIG_124M, is_whole_number, validate_config
 from gptcore.exercises.checking import (
     NotAnswered,
     Wrong,
@@ -96,7 +96,7 @@ def configuration_within_a_budget(answer):
     for key, wanted in {"emb_dim": 512, "vocab_size": 50_257, "context_length": 1024}.items():
         if isinstance(cfg[key], str) or as_number(cfg[key]) != wanted:
             raise Wrong(f"{key} is {show(cfg[key])}. The task wants {wanted}.")
-    if type(cfg["n_heads"]) is int and cfg["n_heads"] > 0 and 512 % cfg["n_heads"]:
+    if is_whole_number(cfg["n_heads"]) and cfg["n_heads"] > 0 and 512 % cfg["n_heads"]:
         raise Wrong(f"This cannot be built: {cfg['n_heads']} heads do not divide an emb_dim of 512 into equal parts.")
     try:
         cfg = validate_config(cfg)

@@ -237,10 +237,12 @@ writer(
 def my_near_tie(answer):
     sizes = (2, 10, 1000)
     for vocab_size, given in zip(sizes, call_all(answer, [(size,) for size in sizes]), strict=True):
-        check_kind(given, torch.zeros(vocab_size), case=(vocab_size,), function=answer)
+        case = (vocab_size,)
+        nothing_is_right_yet = torch.full(case, torch.nan)  # else a wrong dtype would hear that its zeros are right
+        check_kind(given, nothing_is_right_yet, case=case, function=answer)
         scores = given.detach().cpu()
         if not scores.isfinite().all():
-            raise Wrong("Some of your scores are infinite or no numbers. Ordinary numbers are enough.")
+            raise Wrong("Some of your scores are infinite or no numbers. Ordinary numbers are enough.", case)
         probas = scores.softmax(dim=-1)
         before, after = scores.argmax().item(), probas.argmax().item()
         if before != after:
@@ -248,17 +250,20 @@ def my_near_tie(answer):
         if (scores == scores.max()).sum() > 1:
             raise Wrong(
                 f"For vocab_size {vocab_size} the highest score is there more than once, so argmax takes the first "
-                "of them before softmax, too. One score must be a little higher than all others."
+                "of them before softmax, too. One score must be a little higher than all others.",
+                case,
             )
         if (probas == probas.max()).sum() > 1:
             raise Wrong(
                 f"For vocab_size {vocab_size} softmax does make a tie, but of a tie argmax takes the first, and that "
-                f"is your winner {before} again. Let a rival stand before it."
+                f"is your winner {before} again. Let a rival stand before it.",
+                case,
             )
         second = probas.topk(2).values[1].item()
         raise Wrong(
             f"For vocab_size {vocab_size} index {before} wins before and after: {probas[before].item():.10f} against "
-            f"{second:.10f}. Closer!"
+            f"{second:.10f}. Closer!",
+            case,
         )
 
 
@@ -443,12 +448,14 @@ def my_stopping_writer(answer):
     ]
     cases = on_each_device([(torch.tensor(ids), *rest) for ids, *rest in cases])
     check_writer(answer, cases, stopping(each_has_ended), STOP_MISTAKES)
-    model = Counting().eval()
-    call(answer, model, torch.tensor([[7]]), 20, 4, 9)
-    if model.calls != 2:
-        raise Wrong(
-            f"The text is right, but after 7 the model was called {model.calls} times to write 8 and 9. Two are enough."
-        )
+    for ids, most, needed in [([[7]], 20, 2), ([[2]], 3, 3), ([[6]], 0, 0)]:  # the first reaches the end, 9
+        model = Counting().eval()
+        call(answer, model, torch.tensor(ids), most, 4, 9)
+        if model.calls != needed:
+            raise Wrong(
+                f"The text is right, but to write {needed} tokens (idx={ids}, max_new_tokens={most}) the model was "
+                f"called {model.calls} times. {needed} are enough."
+            )
 
 
 HEAD = 50_257 * 768  # multiply-adds for one position
@@ -463,7 +470,7 @@ number(
         "Your last pass reads 10 tokens. But the sixth new token is not read any more.": 42 * HEAD,
         "You count multiplications and additions apart. One multiply-add is both together.": 66 * HEAD,
         "Those are the six positions whose scores are used. How many are thrown away?": 6 * HEAD,
-        "Rounded, that is right. Give the whole number.": 1.27e9,
+        "Rounded, that is right. Give the whole number.": [1.27e9, 1.274e9, 1.2737e9],
         "That is how many positions are thrown away. How many multiply-adds does each cost?": 33,
         "You count emb_dim for each position. But each token of the vocabulary has a score of its own.": 33 * 768,
         "You count one for each score. Each score is a sum of emb_dim products.": 33 * 50_257,

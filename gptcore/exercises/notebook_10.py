@@ -166,6 +166,10 @@ def my_cross_entropy(answer):
             elif cases is far_apart and not math.isfinite(as_number(call(answer, case[0], case[0].argmax(dim=-1)))):
                 why = FAR_AWAY  # no probability is small there, so it is a power that is too large
             instead = f" instead of {right:.5g}" if math.isfinite(found) else ""
+            if why is FAR_APART and found == math.inf:
+                # Here e to the power of -95 is no 0 yet, but of 95 it is infinite.
+                ninety_five_apart = torch.tensor([[[0.0, 95.0]]]), torch.tensor([[0]])
+                why = FAR_AWAY if as_number(call(answer, *ninety_five_apart)) == math.inf else why
             raise Wrong(
                 f"On small logits your loss is right. With logits of some thousand it is {found:.5g}{instead}: {why}",
                 case,

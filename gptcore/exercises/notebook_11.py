@@ -89,15 +89,17 @@ def my_linear(answer):
         weight, bias = theirs[f"{name}.weight"], theirs[f"{name}.bias"]
         if not isinstance(layer, nn.Linear):
             raise Wrong(f"Expected is a layer, an nn.Linear, not {show(layer)}.")
-        check_layer(layer, name, weight, bias)
-        tokens = x[..., : weight.shape[0]]
-        if not close(call(layer, tokens), tokens @ weight + bias):
-            raise Wrong(f"For {name} the layer's weight and bias are right, but it does not compute x @ weight + bias.")
+        try:
+            check_layer(layer, name, weight, bias, x[..., : weight.shape[0]])
+        except Wrong as wrong:
+            raise Wrong(str(wrong), (theirs, name)) from None
 
 
-def check_layer(layer, name, weight, bias):
+def check_layer(layer, name, weight, bias, tokens):
     n_in, n_out = weight.shape
     shape = tuple(layer.weight.shape)
+    if layer.weight.dtype != weight.dtype:
+        raise Wrong(f"For {name} your weight has the dtype {layer.weight.dtype}, the file's {weight.dtype}.")
     if not isinstance(layer.bias, torch.Tensor):
         raise Wrong("Your layer has no bias. The file has one for each of these layers.")
     if close(layer.weight, weight) and n_in == n_out:
@@ -114,6 +116,8 @@ def check_layer(layer, name, weight, bias):
         raise Wrong(f"For {name} the weight has the right shape, but other numbers than the file's.")
     if not close(layer.bias, bias):
         raise Wrong(f"For {name} the weight is right, but the bias is not the file's.")
+    if not close(call(layer, tokens), tokens @ weight + bias):
+        raise Wrong(f"For {name} the layer's weight and bias are right, but it does not compute x @ weight + bias.")
 
 
 def cut(c_attn, order=(0, 1, 2)):
@@ -286,12 +290,14 @@ def my_find_block(answer):
         if index is None and 0 < named < culprit:
             raise Wrong(
                 f"It returns nothing when block {culprit} of {n_layers} is the faulty one. A model may have any number "
-                "of blocks: `faulty.trf_blocks` holds them all."
+                "of blocks: `faulty.trf_blocks` holds them all.",
+                faulty_model(n_layers, culprit),
             )
         if index is None:
             raise Wrong(
                 f"It finds block 0, but returns nothing when block {culprit} of {n_layers} is the faulty one. "
-                "Do you put a block's old weight back before you try the next one?"
+                "Do you put a block's old weight back before you try the next one?",
+                faulty_model(n_layers, culprit),
             )
     if all(index == culprit + 1 for _, culprit, index in found):
         raise Wrong("You count the blocks from 1. model.trf_blocks counts from 0.")
@@ -300,5 +306,6 @@ def my_find_block(answer):
         if index != culprit:
             raise Wrong(
                 f"In a model of {n_layers} blocks, block {culprit} (from 0) was faulty. Your function says {index}."
-                + (GUESSED if wrong == [(n_layers, culprit, index)] else "")
+                + (GUESSED if wrong == [(n_layers, culprit, index)] else ""),
+                faulty_model(n_layers, culprit),
             )

@@ -277,7 +277,7 @@ def my_top_k(answer):
             "It is right as long as no logits are equal. In [1, 4, 2, 2, 0, 2] three tokens share the second place: "
             "then all of them stay."
         )
-    check_function(answer, [tied], drawing_probabilities, {})
+    check_function(answer, [tied, (tied[0], 1.0, 3)], drawing_probabilities, {})
 
 
 def logits_and_p():

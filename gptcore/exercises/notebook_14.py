@@ -147,6 +147,11 @@ def seconds_of_step(model, inputs):
     return 3 * inputs.numel() * 2 * (weights + attention) / FLOP_PER_SECOND
 
 
+def _alike(ours, theirs):
+    """The cosine between two tables of embeddings: 1 for the same, after some training still near 1, else near 0."""
+    return torch.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0)
+
+
 def goals_reached(loss):
     return sum(loss < goal for goal in GOALS)
 
@@ -167,8 +172,8 @@ def trained(answer):
     if not math.isfinite(loss):
         raise Wrong("Its loss is not a number. Did the training stop with one? A smaller lr helps.")
     shipped = story_model()
-    ours = getattr(getattr(answer, "tok_emb", None), "weight", None)
-    if ours is not None and ours.shape == shipped.tok_emb.weight.shape and torch.equal(ours, shipped.tok_emb.weight):
+    theirs, ours = shipped.tok_emb.weight, getattr(getattr(answer, "tok_emb", None), "weight", None)
+    if ours is not None and ours.shape == theirs.shape and _alike(ours, theirs) > 0.5:
         raise Wrong("These are the weights that ship with gptcore. Make a new MyGPT(cfg), and train it from nothing.")
     reached = goals_reached(loss)
     if not reached:
@@ -219,18 +224,20 @@ def ablated(answer):
     try:
         wanted = loss_without(parts)
     except ValueError as error:
-        raise Wrong(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
-    except (RuntimeError, TypeError) as error:
+        raise Wrong(f"{str(error)[0].upper()}{str(error)[1:]}. (These are the names of gptcore's model.)") from None
+    except (RuntimeError, TypeError, IndexError) as error:
         raise Wrong(f"Without {parts} the model cannot run ({error}). Take another part.") from None
     if not math.isclose(measured, wanted, abs_tol=0.001):  # at one part it is 0.003 from what is often put in
         name_what_was_put_in(parts, measured, tolerance=0.0001)
+    whole = story_loss(story_model())
+    if abs(measured - whole) < 0.0005 < abs(wanted - whole):
+        raise Wrong("That is the loss with everything in its place. Measure inside `with replaced(...):`.")
     if math.isclose(measured, wanted, abs_tol=0.02):
         if predicted == measured:
             raise Wrong("Your prediction is the measurement, to the last digit. Predict first; it may miss.")
         miss = abs(predicted - wanted)
         verdict = "close" if miss < 0.3 else "a surprise: what did you not think of?"
         return f"Without {parts} the loss is {wanted:.1f}; you expected {predicted:.1f}, {verdict}"
-    whole = story_loss(story_model())
     if math.isclose(measured, whole, abs_tol=0.005):
         raise Wrong("That is the loss with everything in its place. Measure inside `with replaced(...):`.")
     name_what_was_put_in(parts, measured, tolerance=0.02)
@@ -247,7 +254,7 @@ def name_what_was_put_in(parts, measured, tolerance):
         try:
             if math.isclose(measured, loss_without(parts, function), abs_tol=tolerance):
                 raise Wrong(said)
-        except (RuntimeError, TypeError):
+        except (RuntimeError, TypeError, IndexError, ValueError):
             continue  # an embedding cannot be let through
 
 

@@ -434,6 +434,8 @@ def child(name, own, *names):
         found = getattr(own, each, None)
         if isinstance(found, nn.Module | nn.Parameter):
             return found
+    if not isinstance(own, nn.Module):
+        raise Misfit(name, "one of its layers is a bare nn.Parameter; make it an nn.Linear or nn.Embedding.")
     there = ", ".join(each for each, _ in [*own.named_children(), *own.named_parameters(recurse=False)]) or "none"
     advice = ""
     if any("qkv" in each or "c_attn" in each for each in own._modules):
@@ -633,6 +635,8 @@ def run(name, own, x):
     result = attempt(name, own, given)
     if not isinstance(result, torch.Tensor):
         raise Misfit(name, f"it returns {type(result).__name__}, not a tensor.")
+    if result.is_floating_point() and result.dtype != torch.float32:
+        raise Misfit(name, f"it returns {result.dtype}; what it is given, and the weights, are torch.float32.")
     if not torch.equal(given, x):
         raise Misfit(name, "it changes the tensor that it is given; make a new one, without `+=` on the input.")
     return result
@@ -856,6 +860,8 @@ def try_generate(function):
         return False, "it draws the next token; take the one with the highest score: argmax"
     if torch.equal(own[:, -3:], idx):
         return False, "the new tokens stand before the old ones; torch.cat((idx, new), dim=1)"
+    if all(torch.equal(given, idx) for given in recorder.given):
+        return False, "the model reads the beginning again and again; it must read what was written, too"
     if any(len(given) > 0 and torch.equal(given, wanted[:, : given.shape[1]]) for given in recorder.given[3:]):
         return False, "the model is given the first tokens of the text; give it the last: idx[:, -context_size:]"
     new, last, first = own[:, 3], idx[:, -1], idx[:, 0]

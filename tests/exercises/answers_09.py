@@ -34,6 +34,16 @@ def cuts_afterwards(model, idx, max_new_tokens, context_size, end_id):
     return text[:, : start + int((1 - ended).sum()) + 1] if ended.any() else text
 
 
+def asks_before_it_looks(model, idx, max_new_tokens, context_size, end_id):
+    start, logits = idx.shape[1], model(idx[:, -context_size:])
+    for _ in range(max_new_tokens):
+        idx = torch.cat((idx, logits[:, -1].argmax(dim=-1, keepdim=True)), dim=1)
+        if (idx[:, start:] == end_id).any(dim=1).all():
+            break
+        logits = model(idx[:, -context_size:])
+    return idx
+
+
 WRONG = {
     "09.1": [
         (no_column, "must be a column"),
@@ -53,7 +63,8 @@ WRONG = {
         (lambda n: almost_tie(n, high=1.0), "Closer!"),
         (lambda n: almost_tie(n, high=1e-5), "Closer!"),
         (lambda n: almost_tie(n, place=0), "Let a rival stand before it"),
-        (lambda n: almost_tie(n, dtype=torch.float64), "dtype torch.float64"),
+        (lambda n: almost_tie(n, dtype=torch.float64), "dtype torch.float64; expected is torch.float32.\n"),
+        (lambda n: [0.0] * n, "not list [0.0, 0.0].\n"),
         (lambda n: almost_tie(2), "has shape (2,)"),
         (lambda n: almost_tie(n, high=float("nan")), "infinite or no numbers"),
         (lambda n: almost_tie(n).tolist(), "expected is a tensor"),
@@ -68,8 +79,9 @@ WRONG = {
     ],
     "09.4": [(lambda model, *given: write(model.eval(), *given)[:, :-1], "the result has shape")],
     "09.5": [
-        (cuts_afterwards, "the model was called 20 times"),
+        (cuts_afterwards, "called 20 times. 2 are enough"),
+        (asks_before_it_looks, "called 4 times. 3 are enough"),
         (lambda model, idx, n, size, end_id: write(model, idx, min(n, 2), size), "the result has shape"),
     ],
-    "09.6": [(HEAD, "too small")],
+    "09.6": [(HEAD, "too small"), (1.2737e9, "Rounded, that is right")],
 }

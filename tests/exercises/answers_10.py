@@ -29,6 +29,10 @@ def adds_a_little(logits, targets):
     return -(picked(shifted.exp() / shifted.exp().sum(-1, keepdim=True), targets) + 1e-9).log().mean()
 
 
+def shifts_by_the_target(logits, targets):
+    return (logits - picked(logits, targets)).exp().sum(-1).log().mean()
+
+
 WRONG = {
     "10.1": [(0.001, "too small"), ("ln 8192", "got the text")],
     "10.2": [
@@ -40,6 +44,7 @@ WRONG = {
         (shifts_first, "log(0) is minus infinity. So take no logarithm of a probability"),
         (lambda logits, targets: (logits.exp().sum(-1).log() - picked(logits, targets)[..., 0]).mean(), "it is inf"),
         (lambda logits, targets: -picked(logits.log_softmax(-1), targets).mean(dim=(0, 2)), "Expected one number"),
+        (shifts_by_the_target, "it is inf: in float32, e to the power of 1000 is infinite"),
     ],
     "10.3": [(lambda ids, starts, length: ids.unfold(0, length, 1)[starts + 1, 1:], "expected is (3, 4)")],
     "10.5": [(45, "too large")],

@@ -61,6 +61,7 @@ WRONG = {
         (partial(linear, bias=torch.clone), "stopped with TypeError"),
         (partial(linear, weight=torch.Tensor.t_), "changes the tensors of `theirs`"),
         (lambda theirs, name: theirs[f"{name}.weight"].t(), "an nn.Linear, not"),
+        (lambda theirs, name: linear(theirs, name).double(), "the dtype torch.float64, the file's torch.float32"),
     ],
     "11.3": [
         (lambda c_attn: torch.stack(c_attn.chunk(3, dim=0)), "wrong axis"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from gptcore import attention_weights, replaced, run_with_trace
+from gptcore import attention_weights, patch_everywhere, replaced, run_with_trace
 from gptcore.exercises.notebook_13 import cut_head, first_step, lens, patch, piece_of, put, stream
 
 
@@ -102,6 +102,10 @@ WRONG = {
         (lambda model, ids: lens(model, ids).float(), "dtype torch.float32"),
     ],
     "13.3": [
+        (
+            lambda model, ids, other, block, place: patch_everywhere(model, ids, other)[block + 1, place],
+            "patch_everywhere makes it, ready-made",
+        ),
         (patch_that_stays, "leaves a hook behind at trf_blocks.1"),
         (patch_of_the_part, "computes something else than before"),
         (patch_of_what_it_was_given, "changes the tensor that it is given"),

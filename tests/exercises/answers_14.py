@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from own_gpts import SOLVER, parts_of
 from torch import nn
 
@@ -47,6 +48,13 @@ def broken(model):
     return model
 
 
+def reads_the_prompt_again(model, idx, max_new_tokens, context_size):
+    text = idx
+    for _ in range(max_new_tokens):
+        text = torch.cat((text, model(idx[:, -context_size:])[:, -1].argmax(dim=-1, keepdim=True)), dim=1)
+    return text
+
+
 WRONG = {
     "14.1": [
         (faulty("unbiased=False", "unbiased=True"), "norm1 of block 0, by up to"),
@@ -61,6 +69,8 @@ WRONG = {
             faulty("self.num_heads = num_heads", "self.num_heads = 4"),
             "n_heads=3, n_layers=2, qkv_bias=False): its numbers are not gptcore's. Take every size from what __init__",
         ),
+        (faulty('nn.Embedding(cfg["context_length"], cfg["emb_dim"])', "nn.Parameter(torch.zeros(128, 128))"), "bare"),
+        (faulty("self.scale * ", "self.scale.double() * "), "In MyLayerNorm: it returns torch.float64"),
         (faulty("torch.ones(emb_dim)", "torch.ones(128)"), "In MyLayerNorm: with the story model's sizes it is right"),
         ({**RIGHT, "MyNorm": RIGHT["MyLayerNorm"]}, "There is no part called 'MyNorm'"),
         ({**RIGHT, "MyGPT": RIGHT["MyGPT"](CONFIG)}, "MyGPT is to be a class"),
@@ -74,6 +84,7 @@ WRONG = {
         (at_most_so_many_in_all, "Of 3 tokens and 6 new ones it makes the shape (2, 6), not (2, 9)"),
         (lambda *given: generate_text_simple(*given).tolist(), "In my_generate: it returns list, not a tensor"),
         (lambda model, idx: idx, "stopped with TypeError"),
+        (reads_the_prompt_again, "reads the beginning again and again"),
         (5, "Expected a function"),
     ],
     "14.3": [
@@ -87,6 +98,9 @@ WRONG = {
     ],
     "14.4": [
         (("trf_blocks.3.att", 2.0), "Expected three things"),
+        (("out_head", 3.0, 5.0), "Without out_head the loss is not 5.00"),
+        (("trf_blocks.1.norm2", 2.0, 0.41366), "with everything in its place"),
+        (("trf_blocks.0.ff.widen", 3.0, 4.0), "(These are the names of gptcore's model.)"),
         ((3, 2.0, 4.0), "the name of the part"),
         (("trf_blocks.9.att", 2.0, 4.0), "The model has no part named 'trf_blocks.9.att'"),
         (("trf_blocks", 3.0, 0.4137), "The model's 'trf_blocks' is a list of parts, which never runs itself"),

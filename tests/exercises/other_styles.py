@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gptcore import GELU, GPT_CONFIG_124M
+from gptcore import GELU, GPT_CONFIG_124M, attention_weights
 
 
 def norm_from_sums(x, scale, shift, eps):
@@ -201,6 +201,15 @@ def block_in_eval_mode(block, x):
     return block.ff(block.norm2(x)) + x
 
 
+def copy_score_by_search(model, ids):
+    weights, length = attention_weights(model, ids), ids.shape[1] // 2
+    total = 0
+    for text, row in enumerate(ids.tolist()):
+        for place in range(length, 2 * length):
+            total = total + weights[:, text, :, place, row.index(row[place]) + 1]
+    return total / (len(ids) * length)
+
+
 SMALL = {**GPT_CONFIG_124M, "vocab_size": 256, "emb_dim": 128, "n_heads": 2, "n_layers": 4}
 
 RIGHT = {
@@ -268,5 +277,6 @@ RIGHT = {
         )
     ],
     "12.6": [top_p_row_by_row],
+    "13.5": [copy_score_by_search],
     "14.2": [writer_recursive, writer_into_a_table, writer_of_each_text_alone, writer_that_looks_once_too_often],
 }

@@ -415,6 +415,18 @@ def test_the_arguments_of_a_layer_that_fails_are_those_of_the_function_that_buil
     assert case("04.4") == (6,)
 
 
+def test_arguments_to_try_are_the_functions_and_not_those_of_what_it_returns(capsys):
+    copied = next(answer for answer, said in ALL_WRONG["08.4"] if said == "That is a copy")
+    check("08.4", copied)
+    (model,) = case("08.4")
+    assert isinstance(model, torch.nn.Module)
+    said = said_of(
+        "11.2", next(answer for answer, said in ALL_WRONG["11.2"] if said == "nn.Linear keeps (out, in)"), capsys
+    )
+    theirs, name = case("11.2")
+    assert f"For {name} your weight" in said and f"{name}.weight" in theirs
+
+
 def test_each_function_that_fails_has_arguments_that_fit_it():
     for name in WANT_A_FUNCTION:
         checking._failing.pop(name, None)
