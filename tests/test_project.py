@@ -206,12 +206,30 @@ def test_repo2docker_accepts_the_binder_folder():
     )
     assert finished.returncode == 0, finished.stderr
     dockerfile = finished.stdout + finished.stderr
-    assert "binder/requirements.txt" in dockerfile and "binder/postBuild" in dockerfile
+    assert all(f"binder/{name}" in dockerfile for name in ("requirements.txt", "postBuild", "start"))
     assert "Building conda environment for python=3.11" in dockerfile
 
 
 class TestBootstrap:
     """The set-up on a bare machine; a real one is run by the continuous integration."""
+
+    @pytest.mark.parametrize("set_by_hand", [None, "50"])
+    def test_threads_of_what_it_starts_do_not_wait_for_long_unless_somebody_wants_that(self, set_by_hand, monkeypatch):
+        started = []
+        monkeypatch.setattr(bootstrap, "set_up", lambda: None)
+        monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, cwd, env: started.append(env) or 0)
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        if set_by_hand:
+            monkeypatch.setenv("GOMP_SPINCOUNT", set_by_hand)
+        with pytest.raises(SystemExit):
+            bootstrap.main(["lab"])
+        assert started[0]["GOMP_SPINCOUNT"] == (set_by_hand or "1000") and started[0]["PATH"] == os.environ["PATH"]
+
+    def test_on_binder_and_in_a_container_neither(self):
+        container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+        assert container["containerEnv"] == bootstrap.WAIT_LESS
+        start = run(str(ROOT / "binder" / "start"), "sh", "-c", "echo threads $OMP_NUM_THREADS $*", "sh", "a", "b")
+        assert start.stdout == "threads 1 a b\n"
 
     @pytest.mark.parametrize(
         ("command", "moved"),

@@ -18,7 +18,7 @@ DEPEND_ON = [
     *("tests/offline", "tests/unchanged.py"),
 ]
 # What variables begin with that change how something is computed or drawn.
-SETTINGS = ("ATEN_", "DNNL_", "KMP_", "MKL_", "MPL", "ONEDNN_", "OMP_", "PYTHON", "TORCH")
+SETTINGS = ("ATEN_", "DNNL_", "GOMP_", "KMP_", "MKL_", "MPL", "ONEDNN_", "OMP_", "PYTHON", "TORCH")
 
 
 def states():

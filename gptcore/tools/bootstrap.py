@@ -57,6 +57,9 @@ COMMANDS = {
     "doors": ["gptcore/tools/make_doors.py"],
     "setup": ["-c", "print('All is there.')"],
 }
+# PyTorch's threads wait for one another in a loop that counts to 300,000. Beside another program that keeps the cores
+# busy this made notebooks up to forty times slower; up to 1,000 costs next to nothing on a quiet machine.
+WAIT_LESS = {"GOMP_SPINCOUNT": "1000"}
 NEEDS_MORE = {"site": "gptcore/tools/site/requirements.txt"}  # installed before; at once when it is there already
 
 
@@ -73,7 +76,7 @@ def main(arguments):
     if name in NEEDS_MORE and subprocess.call([PYTHON, *INSTALL, NEEDS_MORE[name], "--quiet"], cwd=ROOT) != 0:
         sys.exit(f"What `{name}` needs besides could not be installed. Run the same command again to go on.")
     try:
-        sys.exit(subprocess.call([PYTHON, *COMMANDS[name], *rest], cwd=ROOT))
+        sys.exit(subprocess.call([PYTHON, *COMMANDS[name], *rest], cwd=ROOT, env={**WAIT_LESS, **os.environ}))
     except KeyboardInterrupt:  # Ctrl+C is how one ends JupyterLab
         sys.exit(130)
 
