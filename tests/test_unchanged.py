@@ -16,7 +16,7 @@ def write(folder, name, cells):
 
 def run(project, *options):
     """Run the project's tests; return how many cells passed and failed, and which notebooks were left out."""
-    finished = project.runpytest_subprocess("--reuse", "--numprocesses=2", "--dist=loadfile", *options)
+    finished = project.runpytest_subprocess("--reuse", "--numprocesses=1", *options)
     said = re.search("has changed: (.*?)\\. With", finished.stdout.str())
     counts = finished.parseoutcomes()
     return counts.get("passed", 0), counts.get("failed", 0), said[1].split(", ") if said else []
@@ -29,7 +29,6 @@ def test_a_notebook_is_left_out_once_all_of_it_has_passed_and_that_is_said(pytes
     assert run(pytester, "-k", "adds and 0") == (1, 0, [])  # a part is not all
     assert run(pytester) == (3, 1, [])
     assert run(pytester) == (1, 1, ["notebooks/adds.ipynb"])
-    pytester.runpytest_subprocess().assert_outcomes(passed=3, failed=1)  # nobody has asked to leave anything out
 
 
 @pytest.fixture
