@@ -16,10 +16,14 @@ FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![\\$])\$([^$]+)\$", re.DOTALL)
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
+def pieces_at(path):
+    return make_slides.pieces_of(nbformat.read(path, as_version=4))
+
+
 @pytest.fixture(scope="module")
 def decks():
     """The slides of each notebook, and its file, by the notebook's name."""
-    slides = {path.stem: make_slides.slides_of(path) for path in PATHS}
+    slides = {path.stem: make_slides.slides_of(pieces_at(path)) for path in PATHS}
     return {name: (slides[name], page(name, slides[name])) for name in slides}
 
 

@@ -79,14 +79,14 @@ def main(arguments=None):
         sys.exit(f"There is no notebook {unknown[0]!r}: take one of {', '.join(there)}")
     options.to.mkdir(parents=True, exist_ok=True)
     for name in options.names or there:
-        notebook = nbformat.read(there[name], as_version=4)
-        if problem := why_no_deck(pieces_of(notebook)):
+        pieces = pieces_of(nbformat.read(there[name], as_version=4))
+        if problem := why_no_deck(pieces):
             problem = f"No deck of {name}: {problem}"
             if options.names:
                 sys.exit(problem)
             print(problem)
             continue
-        slides = slides_of(there[name])
+        slides = slides_of(pieces)
         path = options.to / f"{name}.html"
         path.write_text(page(name, slides), encoding="utf-8")
         print(f"{path}  {len(slides)} slides, {path.stat().st_size / 1e3:.0f} kB")
@@ -183,9 +183,8 @@ def markup(piece):
 # Which of them become slides
 
 
-def slides_of(path):
-    """Return the Slides of the notebook at `path`, ten to fifteen for a lesson that follows the pattern."""
-    pieces = pieces_of(nbformat.read(path, as_version=4))
+def slides_of(pieces):
+    """Return the Slides of a notebook with these pieces, ten to fifteen for a lesson that follows the pattern."""
     chosen = best_predictions(pieces)
     by_place = {prediction.question: both_slides(pieces, prediction) for prediction in chosen}
     the_map = next(place for place, piece in enumerate(pieces) if "gpt_map(" in piece.text)
